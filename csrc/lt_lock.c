@@ -1,0 +1,357 @@
+/* The slow paths of the lock: the queue of those who wait.  lt_lock.h has the
+ * protocol; "the invariant" below is the one stated there. */
+#include "lt_lock.h"
+
+#include "lt_mutex.h"
+#include "lt_park.h"
+
+#include <pthread.h>
+#include <stddef.h>
+#include <unistd.h>
+
+const int64_t lt_lock_patience_ns = LT_NS_PER_MS;
+
+/* A notified waiter that does not come for this long is not waited for: it may
+ * be stopped for ever at the interpreter's exit.  If it is only slow (it needs
+ * the GIL first), it finds the lock taken and sleeps on, in its old place. */
+static const int64_t lapse_ns = 100 * LT_NS_PER_MS;
+
+typedef struct waiter {
+    struct waiter *next, *prev;
+    lt_lock *lock;
+    lt_parker *parker;
+    int64_t since;
+    int64_t notified_at; /* 0: asleep, or about to be */
+    bool reserved;       /* the lock's RESERVED is for this waiter */
+    bool granted;        /* got it by reservation, and another thread released it */
+} waiter;
+
+typedef struct {
+    _Alignas(64) lt_mutex mutex;
+    waiter *first, *last; /* by `since`; of all locks with this hash */
+    int64_t fair_again;   /* no reservation before this time */
+} bucket;
+
+enum { BUCKETS = 256 };
+static bucket buckets[BUCKETS];
+
+static bucket *bucket_of(const lt_lock *lock) {
+    /* Fibonacci hashing: the product's high bits depend on all of the address. */
+    uint64_t a = (uint64_t)(uintptr_t)lock * UINT64_C(0x9E3779B97F4A7C15);
+    return &buckets[a >> 56];
+}
+
+/* ---- the queue; all of it with the bucket's mutex held ---- */
+
+static void enqueue(bucket *b, waiter *w) {
+    /* A waiter that comes back from a signal handler has its old `since`, and
+     * so its old place. */
+    waiter *before = b->last;
+    while (before != NULL && before->since > w->since) {
+        before = before->prev;
+    }
+    w->prev = before;
+    w->next = before == NULL ? b->first : before->next;
+    *(w->prev == NULL ? &b->first : &w->prev->next) = w;
+    *(w->next == NULL ? &b->last : &w->next->prev) = w;
+}
+
+static void dequeue(bucket *b, waiter *w) {
+    *(w->prev == NULL ? &b->first : &w->prev->next) = w->next;
+    *(w->next == NULL ? &b->last : &w->next->prev) = w->prev;
+}
+
+static bool has_lapsed(const waiter *w, int64_t now) {
+    return w->notified_at != 0 && now - w->notified_at > lapse_ns;
+}
+
+/* The one to notify next; those that did not come are passed over. */
+static waiter *first_waiter(const bucket *b, const lt_lock *lock, int64_t now) {
+    waiter *w = b->first;
+    while (w != NULL && (w->lock != lock || has_lapsed(w, now))) {
+        w = w->next;
+    }
+    return w;
+}
+
+static waiter *reserved_waiter(const bucket *b, const lt_lock *lock) {
+    waiter *w = b->first;
+    while (w != NULL && (w->lock != lock || !w->reserved)) {
+        w = w->next;
+    }
+    return w;
+}
+
+static bool has_other(const bucket *b, const waiter *me) {
+    for (const waiter *w = b->first; w != NULL; w = w->next) {
+        if (w->lock == me->lock && w != me) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Returns whom to wake once the mutex is free, or NULL. */
+static lt_parker *notify(waiter *w, int64_t now) {
+    if (w->notified_at != 0) {
+        return NULL; /* is on its way already */
+    }
+    w->notified_at = now;
+    lt_parker_notify(w->parker);
+    return w->parker;
+}
+
+static uint32_t look(const lt_lock *lock) {
+    /* Relaxed: only ever a guess for a compare-and-swap, or about bits that
+     * change under the bucket's mutex alone. */
+    return atomic_load_explicit(&lock->word, memory_order_relaxed);
+}
+
+/* The mutex keeps WAITERS and RESERVED still, but the fast paths go between FREE
+ * and HELD as they like: hence a compare-and-swap, in a loop, everywhere. */
+static bool change(lt_lock *lock, uint32_t from, uint32_t to) {
+    /* Acquire for who takes the lock, release for who gives it back; the slow
+     * path does not mind both. */
+    return atomic_compare_exchange_strong_explicit(
+        &lock->word, &from, to, memory_order_acq_rel, memory_order_relaxed);
+}
+
+/* Takes the lock for `me`, who may be queued, or sees to it that the next release
+ * notifies. */
+static bool claim(const bucket *b, waiter *me) {
+    for (;;) {
+        uint32_t word = look(me->lock);
+        if (word == LT_RESERVED) {
+            waiter *other = reserved_waiter(b, me->lock);
+            if (other != NULL && other != me && !has_lapsed(other, lt_now())) {
+                return false; /* that one is notified: the invariant holds */
+            }
+            if (other != NULL) {
+                other->reserved = false;
+            }
+        } else if (word != LT_FREE) {
+            if ((word & LT_WAITERS) || change(me->lock, word, word | LT_WAITERS)) {
+                return false;
+            }
+            continue;
+        }
+        if (change(me->lock, word,
+                   has_other(b, me) ? LT_HELD | LT_WAITERS : LT_HELD)) {
+            return true;
+        }
+    }
+}
+
+/* `me` has left the queue without the lock: if it was notified, somebody else
+ * has to be, for the invariant's sake. */
+static lt_parker *pass_on(const bucket *b, const waiter *me) {
+    if (me->notified_at == 0) {
+        return NULL;
+    }
+    int64_t now = lt_now();
+    for (;;) {
+        uint32_t word = look(me->lock);
+        if (word == LT_RESERVED) {
+            if (!me->reserved) {
+                return NULL; /* for another, who is notified */
+            }
+            if (!change(me->lock, word, LT_FREE)) {
+                continue;
+            }
+            word = LT_FREE;
+        }
+        waiter *next = first_waiter(b, me->lock, now);
+        if (next == NULL || (word & LT_WAITERS)) {
+            return NULL;
+        }
+        if (word == LT_FREE) {
+            return notify(next, now);
+        }
+        if (change(me->lock, word, word | LT_WAITERS)) {
+            return NULL;
+        }
+    }
+}
+
+/* ---- acquire ---- */
+
+static void wake(lt_parker *parker) {
+    if (parker != NULL) {
+        lt_parker_wake(parker);
+    }
+}
+
+/* The end of a wait without the lock, also of one cut off by pthread_exit(). */
+static void abandon(void *arg) {
+    waiter *me = arg;
+    bucket *b = bucket_of(me->lock);
+    lt_mutex_lock(&b->mutex);
+    if (!me->granted) {
+        dequeue(b, me);
+    }
+    lt_parker_forget(me->parker);
+    lt_parker *next = me->granted ? NULL : pass_on(b, me);
+    lt_mutex_unlock(&b->mutex);
+    wake(next);
+}
+
+/* Sleeps once, with the hooks around it; `me` leaves the queue if this thread
+ * does not come back. */
+static int sleep_in_queue(waiter *me, int64_t deadline, const lt_hooks *hooks) {
+    if (hooks == NULL) {
+        return lt_park(me->parker, me->since, deadline);
+    }
+    void *state = hooks->before();
+    int why = lt_park(me->parker, me->since, deadline);
+    bool goes_on = false;
+    pthread_cleanup_push(abandon, me);
+    goes_on = hooks->after(state);
+    pthread_cleanup_pop(!goes_on);
+    if (!goes_on) {
+        for (;;) {
+            pause();
+        }
+    }
+    return why;
+}
+
+bool lt_lock_try_reserved(lt_lock *lock) {
+    waiter me = {.lock = lock}; /* never queued */
+    bucket *b = bucket_of(lock);
+    lt_mutex_lock(&b->mutex);
+    bool taken = claim(b, &me);
+    lt_mutex_unlock(&b->mutex);
+    return taken;
+}
+
+int lt_lock_acquire(lt_lock *lock, int64_t since, int64_t deadline,
+                    const lt_hooks *hooks) {
+    if (lt_lock_try(lock)) {
+        return LT_ACQUIRED;
+    }
+    waiter me = {.lock = lock, .since = since, .parker = lt_parker_self()};
+    bucket *b = bucket_of(lock);
+    lt_mutex_lock(&b->mutex);
+    if (claim(b, &me)) {
+        lt_mutex_unlock(&b->mutex);
+        return LT_ACQUIRED;
+    }
+    if (deadline <= lt_now()) {
+        /* claim() may have set WAITERS for nobody, which costs the next release
+         * a look into an empty queue. */
+        lt_mutex_unlock(&b->mutex);
+        return LT_TIMED_OUT;
+    }
+    enqueue(b, &me);
+    lt_mutex_unlock(&b->mutex);
+
+    for (;;) {
+        int why = sleep_in_queue(&me, deadline, hooks);
+
+        lt_mutex_lock(&b->mutex);
+        lt_parker_forget(me.parker);
+        if (me.granted) {
+            lt_mutex_unlock(&b->mutex);
+            return LT_ACQUIRED;
+        }
+        /* Not when a handler is due: if it raises, we must not have the lock. */
+        if (why != LT_SIGNAL && claim(b, &me)) {
+            dequeue(b, &me);
+            lt_mutex_unlock(&b->mutex);
+            return LT_ACQUIRED;
+        }
+        if (why != LT_WOKEN) {
+            dequeue(b, &me);
+            lt_parker *next = pass_on(b, &me);
+            lt_mutex_unlock(&b->mutex);
+            wake(next);
+            return why == LT_SIGNAL ? LT_INTERRUPTED : LT_TIMED_OUT;
+        }
+        me.notified_at = 0; /* somebody was faster; claim() has set WAITERS */
+        me.reserved = false;
+        lt_mutex_unlock(&b->mutex);
+    }
+}
+
+/* ---- release ---- */
+
+int lt_lock_release_slow(lt_lock *lock) {
+    bucket *b = bucket_of(lock);
+    lt_mutex_lock(&b->mutex);
+    int64_t now = lt_now();
+    waiter *promised = NULL;
+    if (look(lock) == LT_RESERVED) {
+        /* It was handed to a waiter that has not run yet: as far as anybody can
+         * tell, that one has it and this releases it on its behalf. */
+        promised = reserved_waiter(b, lock);
+        if (promised != NULL) {
+            promised->granted = true;
+            dequeue(b, promised);
+        }
+    }
+    int verdict = LT_NOT_HELD;
+    lt_parker *next = NULL;
+    for (;;) {
+        uint32_t word = look(lock);
+        if (word == LT_FREE || (word == LT_RESERVED && promised == NULL)) {
+            break;
+        }
+        waiter *w = first_waiter(b, lock, now);
+        bool reserve = w != NULL && now - w->since > lt_lock_patience_ns &&
+                       now >= b->fair_again;
+        if (!change(lock, word, reserve ? LT_RESERVED : LT_FREE)) {
+            continue;
+        }
+        if (w != NULL) {
+            next = notify(w, now);
+        }
+        if (reserve) {
+            w->reserved = true;
+            w->notified_at = now; /* the promise lasts from now on */
+            b->fair_again = now + lt_lock_patience_ns;
+        }
+        verdict = LT_RELEASED;
+        break;
+    }
+    lt_mutex_unlock(&b->mutex);
+    wake(next);
+    return verdict;
+}
+
+void lt_lock_reset(lt_lock *lock) {
+    bucket *b = bucket_of(lock);
+    lt_mutex_lock(&b->mutex);
+    waiter *promised = reserved_waiter(b, lock);
+    if (promised != NULL) {
+        promised->reserved = false; /* it is on its way, and may take its chance */
+    }
+    /* Release, as for any other way to give a lock back. */
+    atomic_store_explicit(&lock->word, LT_FREE, memory_order_release);
+    int64_t now = lt_now();
+    waiter *w = first_waiter(b, lock, now);
+    lt_parker *next = w == NULL ? NULL : notify(w, now);
+    lt_mutex_unlock(&b->mutex);
+    wake(next);
+}
+
+bool lt_lock_is_held(lt_lock *lock) {
+    uint32_t word = look(lock);
+    if (word != LT_RESERVED) {
+        return word != LT_FREE;
+    }
+    /* As good as held, unless the one it was promised to is not there (it was
+     * lost in a fork, or does not come): the next to ask would get it. */
+    bucket *b = bucket_of(lock);
+    lt_mutex_lock(&b->mutex);
+    waiter *w = reserved_waiter(b, lock);
+    bool held = look(lock) == LT_RESERVED ? w != NULL && !has_lapsed(w, lt_now())
+                                          : look(lock) != LT_FREE;
+    lt_mutex_unlock(&b->mutex);
+    return held;
+}
+
+void lt_lock_after_fork(void) {
+    for (int i = 0; i < BUCKETS; i++) {
+        buckets[i] = (bucket){.first = NULL};
+    }
+}

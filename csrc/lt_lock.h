@@ -1,0 +1,106 @@
+/* lt_lock: the lock under `_thread.lock`.
+ *
+ * Zero is a free lock; it needs no initialisation and no destruction.  It is not
+ * owned: any thread may release it.  It must stay where it is, and alive, while
+ * somebody waits for it.
+ *
+ *     static lt_lock lock;
+ *     lt_lock_acquire(&lock, lt_now(), LT_FOREVER, NULL);
+ *     ...
+ *     lt_lock_release(&lock);
+ *
+ * Take and give back are one compare-and-swap on the lock's word each.  Who has to
+ * wait queues under a hash of the lock's address (a "parking lot"), so the
+ * word holds only three bits:
+ *
+ *     HELD      somebody has the lock
+ *     WAITERS   somebody is in the queue whom the next release must notify
+ *     RESERVED  nobody has it, and only the waiter it was promised to may take it
+ *
+ * The word is 0, HELD, HELD|WAITERS or RESERVED.  A release notifies the first in
+ * the queue, who keeps that place until it has the lock: threads that come
+ * along meanwhile may take it first ("barging", which keeps the rate up), but
+ * once a waiter has waited for lt_lock_patience_ns one of the next releases that
+ * notify reserves the lock for it: one a millisecond, since each costs a switch of
+ * threads while nobody has the lock.
+ *
+ * Invariant, whenever the queue's mutex is free: if anybody is queued for a lock, then
+ * its word has WAITERS, or somebody queued has been notified and is on its way.
+ */
+#ifndef LT_LOCK_H
+#define LT_LOCK_H
+
+#include "lt_wait.h"
+
+#include <stdbool.h>
+
+typedef struct {
+    lt_word word;
+} lt_lock;
+
+enum { LT_FREE = 0, LT_HELD = 1, LT_WAITERS = 2, LT_RESERVED = 4 };
+
+/* What lt_lock_acquire() and lt_lock_release() say. */
+enum {
+    LT_ACQUIRED = 0,
+    LT_TIMED_OUT = 1,
+    LT_INTERRUPTED = 2,
+    LT_RELEASED = 0,
+    LT_NOT_HELD = 3,
+};
+
+/* What a caller has to do around a sleep: on CPython, give up the GIL and take it
+ * again.  `after` returns false if this thread must never run again, and may
+ * also end it with pthread_exit(); either way it leaves the queue.  The lock
+ * is taken after `after`, so no thread that is stopped there holds it. */
+typedef struct {
+    void *(*before)(void);
+    bool (*after)(void *from_before);
+} lt_hooks;
+
+/* Who has waited for this long gets a lock reserved, at most that often. */
+extern const int64_t lt_lock_patience_ns;
+
+/* Waits until `deadline` (absolute; LT_FOREVER for none; one that has passed
+ * makes this a try).  LT_INTERRUPTED, in the main thread only: a signal
+ * handler may be due; run it and call again with the same `since`, the time at which
+ * the caller first asked, which is also its place in the queue. */
+int lt_lock_acquire(lt_lock *lock, int64_t since, int64_t deadline,
+                    const lt_hooks *hooks);
+
+bool lt_lock_try_reserved(lt_lock *lock);
+int lt_lock_release_slow(lt_lock *lock);
+
+/* Makes it free, whoever has it.  For `_at_fork_reinit`. */
+void lt_lock_reset(lt_lock *lock);
+
+bool lt_lock_is_held(lt_lock *lock);
+
+/* In a forked child: nobody waits for anything. */
+void lt_lock_after_fork(void);
+
+static inline bool lt_lock_try(lt_lock *lock) {
+    uint32_t seen = LT_FREE;
+    /* Acquire pairs with the release of whoever had it before. */
+    if (atomic_compare_exchange_strong_explicit(&lock->word, &seen, LT_HELD,
+                                                memory_order_acquire,
+                                                memory_order_relaxed)) {
+        return true;
+    }
+    /* The one it is reserved for may not be there: lost in a fork, or stopped. */
+    return seen == LT_RESERVED && lt_lock_try_reserved(lock);
+}
+
+/* LT_RELEASED, or LT_NOT_HELD when it was free, which changes nothing. */
+static inline int lt_lock_release(lt_lock *lock) {
+    uint32_t held = LT_HELD;
+    /* Release: what was done under the lock is seen by who takes it next. */
+    if (atomic_compare_exchange_strong_explicit(&lock->word, &held, LT_FREE,
+                                                memory_order_release,
+                                                memory_order_relaxed)) {
+        return LT_RELEASED;
+    }
+    return lt_lock_release_slow(lock);
+}
+
+#endif

@@ -1,0 +1,97 @@
+/* Parking threads.  What each function promises is in lt_park.h. */
+#include "lt_park.h"
+
+#include "lt_thread.h"
+
+#include <stddef.h>
+
+/* A signal that arrives between the caller's last look and its sleep ends no
+ * sleep, so the main thread looks again: soon at first, then about once per
+ * doubling of the time waited, up to lt_wait_longest_ns. */
+static const int64_t first_look_ns = 4 * LT_NS_PER_MS;
+
+/* Not thread-local like the others: lt_main_interrupt() needs to find it. */
+static lt_parker main_parker;
+static _Atomic uintptr_t main_ident; /* 0: not known yet */
+
+static _Thread_local lt_parker own_parker;
+static _Thread_local lt_parker *self_parker;
+
+void lt_main_here(void) {
+    uintptr_t nobody = 0;
+    /* Relaxed, here and below: idents guard no other memory, and a thread
+     * always sees what it stored itself. */
+    atomic_compare_exchange_strong_explicit(&main_ident, &nobody, lt_ident(),
+                                            memory_order_relaxed,
+                                            memory_order_relaxed);
+}
+
+lt_parker *lt_parker_self(void) {
+    if (self_parker == NULL) {
+        if (lt_is_first_thread()) {
+            lt_main_here();
+        }
+        uintptr_t known = atomic_load_explicit(&main_ident, memory_order_relaxed);
+        self_parker = known == lt_ident() ? &main_parker : &own_parker;
+    }
+    return self_parker;
+}
+
+int lt_park(lt_parker *self, int64_t since, int64_t deadline) {
+    bool is_main = self == &main_parker;
+    int64_t until = deadline;
+    if (is_main) {
+        int64_t now = lt_now(), nap = now - since;
+        nap = nap < first_look_ns ? first_look_ns : nap;
+        nap = nap > lt_wait_longest_ns ? lt_wait_longest_ns : nap;
+        until = deadline - now < nap ? deadline : now + nap;
+    }
+    for (;;) {
+        /* Relaxed: what the notifier did before is seen through the bucket's
+         * mutex, which the woken thread takes next. */
+        uint32_t seen = atomic_load_explicit(&self->word, memory_order_relaxed);
+        if (seen & LT_INTERRUPT) {
+            /* Acquire pairs with the release in lt_main_interrupt(): the handler
+             * that was scheduled before it is seen to be due. */
+            atomic_fetch_and_explicit(&self->word, ~(uint32_t)LT_INTERRUPT,
+                                      memory_order_acquire);
+            return LT_SIGNAL;
+        }
+        if (seen & LT_NOTIFIED) {
+            return LT_WOKEN;
+        }
+        switch (lt_wait(&self->word, 0, until)) {
+        case LT_EXPIRED:
+            return until == deadline ? LT_EXPIRED : LT_SIGNAL;
+        case LT_SIGNAL:
+            if (is_main) {
+                return LT_SIGNAL;
+            }
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+void lt_parker_notify(lt_parker *parker) {
+    atomic_fetch_or_explicit(&parker->word, LT_NOTIFIED, memory_order_relaxed);
+}
+
+void lt_parker_wake(lt_parker *parker) { lt_wake(&parker->word, 1); }
+
+void lt_parker_forget(lt_parker *self) {
+    atomic_fetch_and_explicit(&self->word, ~(uint32_t)LT_NOTIFIED,
+                              memory_order_relaxed);
+}
+
+void lt_main_interrupt(void) {
+    atomic_fetch_or_explicit(&main_parker.word, LT_INTERRUPT, memory_order_release);
+    lt_wake(&main_parker.word, 1);
+}
+
+void lt_park_after_fork(void) {
+    atomic_store_explicit(&main_parker.word, 0, memory_order_relaxed);
+    atomic_store_explicit(&main_ident, lt_ident(), memory_order_relaxed);
+    self_parker = &main_parker;
+}

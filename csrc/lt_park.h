@@ -1,0 +1,45 @@
+/* lt_park: one thread goes to sleep until another one notifies it.
+ *
+ * Each thread has one parker, a word of its own to sleep on, so that exactly the
+ * thread that is meant can be woken; who waits for what is the business of
+ * lt_lock.c.  The *main* thread is the one in which Python runs signal handlers:
+ * only its sleep is ended by signals and by lt_main_interrupt().
+ */
+#ifndef LT_PARK_H
+#define LT_PARK_H
+
+#include "lt_wait.h"
+
+#include <stdbool.h>
+
+typedef struct {
+    lt_word word; /* LT_NOTIFIED | LT_INTERRUPT */
+} lt_parker;
+
+enum { LT_NOTIFIED = 1, LT_INTERRUPT = 2 };
+
+/* The calling thread's parker.  Valid until the thread ends. */
+lt_parker *lt_parker_self(void);
+
+/* Sleeps until notified (LT_WOKEN), until the deadline (LT_EXPIRED) or, in the
+ * main thread, until it should look whether a handler is to run (LT_SIGNAL).
+ * `since` is when the caller began to wait, over several calls. */
+int lt_park(lt_parker *self, int64_t since, int64_t deadline);
+
+/* Marks it notified.  The caller makes sure that the thread still exists, and
+ * calls lt_parker_wake() afterwards, when the thread may be gone. */
+void lt_parker_notify(lt_parker *parker);
+void lt_parker_wake(lt_parker *parker);
+void lt_parker_forget(lt_parker *self);
+
+/* Declares the calling thread the main one, unless one is known.  Where nobody
+ * calls it, it is the first thread of the process. */
+void lt_main_here(void);
+
+/* Makes the main thread's current or next lt_park() return LT_SIGNAL. */
+void lt_main_interrupt(void);
+
+/* In a forked child: the calling thread is the only one, and the main one. */
+void lt_park_after_fork(void);
+
+#endif

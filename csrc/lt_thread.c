@@ -1,0 +1,221 @@
+/* Threads as the system has them.  What each function promises is in
+ * lt_thread.h. */
+#include "lt_thread.h"
+
+#include "lt_lock.h"
+#include "lt_park.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#if defined(__linux__)
+#include <sys/syscall.h>
+#elif defined(__FreeBSD__) || defined(__FreeBSD_kernel__)
+#include <pthread_np.h>
+#elif defined(__OpenBSD__)
+#include <pthread_np.h>
+#elif defined(__NetBSD__)
+#include <lwp.h>
+#elif defined(__DragonFly__)
+#include <sys/lwp.h>
+#elif defined(_AIX)
+#include <sys/thread.h>
+#endif
+
+/* ---- who is who ---- */
+
+uintptr_t lt_ident(void) { return (uintptr_t)pthread_self(); }
+
+/* The one place where the system's own call is chosen.  Run by the authors:
+ * Linux.  The others are written from the systems' manuals. */
+int64_t lt_native_id(void) {
+#if defined(__linux__)
+    return syscall(SYS_gettid);
+#elif defined(__APPLE__)
+    uint64_t id = 0;
+    return pthread_threadid_np(NULL, &id) == 0 ? (int64_t)id : -1;
+#elif defined(__FreeBSD__) || defined(__FreeBSD_kernel__)
+    return pthread_getthreadid_np();
+#elif defined(__OpenBSD__)
+    return getthrid();
+#elif defined(__NetBSD__)
+    return _lwp_self();
+#elif defined(__DragonFly__)
+    return lwp_gettid();
+#elif defined(_AIX)
+    return thread_self();
+#else
+    return -1;
+#endif
+}
+
+bool lt_is_first_thread(void) {
+#if defined(__linux__)
+    return getpid() == (pid_t)syscall(SYS_gettid);
+#elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__OpenBSD__)
+    return pthread_main_np() == 1;
+#else
+    return false;
+#endif
+}
+
+/* ---- starting ---- */
+
+/* Where the system's default is too little for the interpreter's recursion
+ * limit: the sizes that CPython configures there. */
+#if defined(__APPLE__)
+static const size_t default_stack_size = 0x1000000;
+#elif defined(__FreeBSD__)
+static const size_t default_stack_size = 0x400000;
+#else
+static const size_t default_stack_size = 0; /* the system's, from ulimit -s */
+#endif
+
+static _Atomic size_t stack_size; /* 0: the default */
+
+static size_t whole_pages(size_t size) {
+    long page = sysconf(_SC_PAGESIZE);
+    size_t rest = page > 0 ? size % (size_t)page : 0;
+    if (rest == 0 || size > SIZE_MAX - (size_t)page) {
+        return size; /* too much anyway: let pthread_create() say so */
+    }
+    return size + ((size_t)page - rest);
+}
+
+/* Relaxed: a number that guards nothing. */
+size_t lt_set_stack_size(size_t size) {
+    return atomic_exchange_explicit(&stack_size, size, memory_order_relaxed);
+}
+
+int lt_thread_start(void *(*entry)(void *), void *arg, uintptr_t *ident) {
+    size_t size = atomic_load_explicit(&stack_size, memory_order_relaxed);
+    if (size == 0) {
+        size = default_stack_size;
+    }
+    pthread_attr_t attr;
+    int error = pthread_attr_init(&attr);
+    if (error != 0) {
+        return error;
+    }
+    /* Detached from the beginning: a thread that is to be detached later could
+     * have ended, and its ident been given to another, before that. */
+    error = pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    if (error == 0 && size != 0) {
+        error = pthread_attr_setstacksize(&attr, whole_pages(size));
+    }
+    if (error == 0) {
+        pthread_t thread;
+        error = pthread_create(&thread, &attr, entry, arg);
+        if (error == 0) {
+            *ident = (uintptr_t)thread;
+        }
+    }
+    pthread_attr_destroy(&attr);
+    return error;
+}
+
+/* ---- counting ---- */
+
+static _Atomic long count;
+static _Thread_local bool counted;
+
+/* Relaxed: the number stands for itself. */
+void lt_count_up(void) {
+    counted = true;
+    atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
+}
+
+void lt_count_down(void) {
+    counted = false;
+    atomic_fetch_sub_explicit(&count, 1, memory_order_relaxed);
+}
+
+long lt_count(void) { return atomic_load_explicit(&count, memory_order_relaxed); }
+
+/* ---- the exit gate ---- */
+
+static lt_word passing; /* between enter and leave */
+static _Atomic uintptr_t closed_by;
+
+/* enter() writes `passing` and then reads `closed_by`, close() the other way round.
+ * At least one must see the other's write, or a thread would be let in unseen:
+ * that takes sequential consistency, here and in close(). */
+bool lt_gate_enter(void) {
+    atomic_fetch_add_explicit(&passing, 1, memory_order_seq_cst);
+    uintptr_t closer = atomic_load_explicit(&closed_by, memory_order_seq_cst);
+    if (closer == 0 || closer == lt_ident()) {
+        return true;
+    }
+    lt_gate_leave();
+    return false;
+}
+
+void lt_gate_leave(void) {
+    /* Sequentially consistent like the rest of the gate: either this sees that
+     * somebody closed it, or the closer sees the new number. */
+    atomic_fetch_sub_explicit(&passing, 1, memory_order_seq_cst);
+    if (atomic_load_explicit(&closed_by, memory_order_seq_cst) != 0) {
+        lt_wake(&passing, 1);
+    }
+}
+
+static void until_zero(lt_word *word, int64_t patience_ns) {
+    int64_t deadline = lt_now() + patience_ns;
+    uint32_t n;
+    while ((n = atomic_load_explicit(word, memory_order_seq_cst)) != 0) {
+        if (lt_wait(word, n, deadline) == LT_EXPIRED) {
+            break;
+        }
+    }
+}
+
+void lt_gate_close(int64_t patience_ns) {
+    atomic_store_explicit(&closed_by, lt_ident(), memory_order_seq_cst);
+    until_zero(&passing, patience_ns);
+}
+
+void lt_gate_open(void) {
+    atomic_store_explicit(&closed_by, 0, memory_order_seq_cst);
+}
+
+/* ---- births ---- */
+
+static lt_word births;
+
+/* Relaxed: until_zero() is called by a thread that has started the others, or has
+ * taken the GIL from one that did. */
+void lt_birth_begin(void) {
+    atomic_fetch_add_explicit(&births, 1, memory_order_relaxed);
+}
+
+void lt_birth_end(void) {
+    /* Release: who sees zero sees what the newborn has told Python. */
+    if (atomic_fetch_sub_explicit(&births, 1, memory_order_release) == 1) {
+        lt_wake(&births, 1); /* rarely is anybody there */
+    }
+}
+
+void lt_births_wait(int64_t patience_ns) { until_zero(&births, patience_ns); }
+
+/* ---- fork ---- */
+
+static void after_fork_in_child(void) {
+    /* Only the calling thread is left; the child is its own process, so no order
+     * among these matters. */
+    lt_park_after_fork();
+    lt_lock_after_fork();
+    atomic_store_explicit(&count, counted ? 1 : 0, memory_order_relaxed);
+    atomic_store_explicit(&passing, 0, memory_order_relaxed);
+    atomic_store_explicit(&births, 0, memory_order_relaxed);
+}
+
+static int init_error;
+
+static void init(void) { init_error = pthread_atfork(NULL, NULL, after_fork_in_child); }
+
+int lt_core_init(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, init);
+    return init_error;
+}

@@ -1,0 +1,58 @@
+/* lt_thread: starting threads, naming them, counting them, and the exit gate. */
+#ifndef LT_THREAD_H
+#define LT_THREAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Starts a detached thread that runs entry(arg).  Returns 0 and the new thread's
+ * ident, or the system's errno and nothing was started. */
+int lt_thread_start(void *(*entry)(void *), void *arg, uintptr_t *ident);
+
+/* The stack of threads started from now on, in bytes, rounded up to whole pages;
+ * 0 for the system's default.  Returns the size before. */
+size_t lt_set_stack_size(size_t size);
+
+/* What Python calls the ident: pthread_self() as an integer, never 0. */
+uintptr_t lt_ident(void);
+
+/* The system's own number for the calling thread, or -1 where it has none. */
+int64_t lt_native_id(void);
+
+/* Whether the caller is the thread in which the process began; false where the
+ * system cannot tell. */
+bool lt_is_first_thread(void);
+
+/* How many of the threads that were started here are running.  Each counts itself. */
+void lt_count_up(void);
+void lt_count_down(void);
+long lt_count(void);
+
+/* The exit gate: who is about to enter Python passes through it, so that nobody
+ * enters an interpreter that is being taken down.
+ *
+ *     if (!lt_gate_enter()) -> never touch Python again
+ *     ... take the GIL ...
+ *     lt_gate_leave();
+ *
+ * lt_gate_close() lets nobody in from then on but the caller's own thread, and
+ * gives those between enter and leave `patience_ns` to be through. */
+bool lt_gate_enter(void);
+void lt_gate_leave(void);
+void lt_gate_close(int64_t patience_ns);
+void lt_gate_open(void); /* for an interpreter that is started anew */
+
+/* Births: threads that have been started and are not known to Python yet.  Who starts
+ * one counts it, and the newborn counts itself out; the end of the interpreter waits
+ * for at most `patience_ns` until there is none. */
+void lt_birth_begin(void);
+void lt_birth_end(void);
+void lt_births_wait(int64_t patience_ns);
+
+/* Arranges that fork() resets all of the core in the child: nobody waits, the
+ * calling thread is the main one, and the only one that may be counted.  Once is
+ * enough, more does no harm.  Returns 0 or an errno. */
+int lt_core_init(void);
+
+#endif

@@ -1,0 +1,625 @@
+/* The lock: exclusion, time, fairness, and all the ways a wait can end. */
+#include "lt_test.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+enum { THREADS = 6 };
+
+static uint32_t word_of(lt_lock *lock) { return atomic_load(&lock->word); }
+
+/* ---- what one thread sees ---- */
+
+static void zero_is_free(void) {
+    lt_lock lock = {0};
+    CHECK(!lt_lock_is_held(&lock));
+    CHECK(lt_lock_try(&lock));
+    CHECK(lt_lock_is_held(&lock));
+    CHECK(!lt_lock_try(&lock));
+    release(&lock);
+    CHECK(word_of(&lock) == LT_FREE);
+}
+
+static void releasing_a_free_lock_changes_nothing(void) {
+    lt_lock lock = {0};
+    CHECK(lt_lock_release(&lock) == LT_NOT_HELD);
+    CHECK(word_of(&lock) == LT_FREE);
+    acquire(&lock);
+    release(&lock);
+    CHECK(lt_lock_release(&lock) == LT_NOT_HELD);
+}
+
+static void a_timeout_is_never_short(void) {
+    lt_lock lock = {0};
+    acquire(&lock);
+    for (int ms = 0; ms <= 30; ms += 6) {
+        int64_t begin = lt_now();
+        CHECK(!acquire_within(&lock, ms * MS));
+        CHECK(lt_now() - begin >= ms * MS);
+    }
+    CHECK(lt_lock_acquire(&lock, 0, INT64_MIN, NULL) == LT_TIMED_OUT);
+    release(&lock); /* WAITERS was set for nobody who is left */
+    CHECK(word_of(&lock) == LT_FREE);
+}
+
+static void reset_frees(void) {
+    lt_lock lock = {0};
+    acquire(&lock);
+    lt_lock_reset(&lock);
+    CHECK(!lt_lock_is_held(&lock));
+    lt_lock_reset(&lock);
+    acquire(&lock);
+    release(&lock);
+}
+
+/* ---- many threads ---- */
+
+static lt_lock shared;
+static long counter; /* not atomic: a data race if the lock does not exclude */
+
+static void *counts(void *arg) {
+    (void)arg;
+    for (int i = 0; i < 20000; i++) {
+        acquire(&shared);
+        counter++;
+        release(&shared);
+    }
+    return NULL;
+}
+
+static void only_one_has_it(void) {
+    counter = 0;
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        threads[i] = spawn(counts, NULL);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        join(threads[i]);
+    }
+    CHECK(counter == 20000L * THREADS);
+    CHECK(word_of(&shared) == LT_FREE);
+}
+
+/* Timeouts, tries and releases by whoever: whatever the order, nothing is lost and
+ * nothing is had twice. */
+static atomic_int holders;
+
+static void *gives_up_often(void *arg) {
+    unsigned seed = (unsigned)(uintptr_t)arg;
+    int held = 0;
+    for (int i = 0; i < 4000; i++) {
+        int64_t patience = rand_r(&seed) % 200 * 1000;
+        if (rand_r(&seed) % 8 == 0 ? lt_lock_try(&shared)
+                                   : acquire_within(&shared, patience)) {
+            CHECK(atomic_fetch_add(&holders, 1) == 0);
+            counter++;
+            held++;
+            if (rand_r(&seed) % 16 == 0) {
+                sleep_ms(1);
+            }
+            CHECK(atomic_fetch_sub(&holders, 1) == 1);
+            release(&shared);
+        }
+    }
+    CHECK(held > 0);
+    return NULL;
+}
+
+static void timeouts_lose_no_wake_up(void) {
+    pthread_t threads[THREADS];
+    for (uintptr_t i = 0; i < THREADS; i++) {
+        threads[i] = spawn(gives_up_often, (void *)(i + 1));
+    }
+    /* One that never gives up: it would sleep for ever on a lost wake-up. */
+    counts(NULL);
+    for (int i = 0; i < THREADS; i++) {
+        join(threads[i]);
+    }
+    CHECK(word_of(&shared) == LT_FREE);
+}
+
+static lt_lock ping, pong;
+
+static void *answers(void *arg) {
+    (void)arg;
+    for (int i = 0; i < 5000; i++) {
+        acquire(&ping);
+        release(&pong);
+    }
+    return NULL;
+}
+
+static void any_thread_may_release(void) {
+    acquire(&ping);
+    acquire(&pong);
+    pthread_t thread = spawn(answers, NULL);
+    for (int i = 0; i < 5000; i++) {
+        release(&ping);
+        acquire(&pong);
+    }
+    join(thread);
+    release(&ping);
+    release(&pong);
+}
+
+/* ---- fairness ---- */
+
+static atomic_int got_it;
+
+static void *wants_it(void *arg) {
+    (void)arg;
+    acquire(&shared);
+    atomic_fetch_add(&got_it, 1);
+    release(&shared);
+    return NULL;
+}
+
+static void a_greedy_thread_starves_nobody(void) {
+    atomic_store(&got_it, 0);
+    acquire(&shared);
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        threads[i] = spawn(wants_it, NULL);
+    }
+    while (atomic_load(&got_it) < THREADS) {
+        release(&shared);
+        acquire(&shared); /* at once: who was woken comes too late */
+    }
+    release(&shared);
+    for (int i = 0; i < THREADS; i++) {
+        join(threads[i]);
+    }
+}
+
+/* ---- a waiter that is held up on its way to the lock, like one that has to get
+ * the GIL first ---- */
+
+enum { COMES_BACK, EXITS, STAYS_OUT };
+
+typedef struct {
+    lt_lock *lock;
+    int64_t patience;
+    int fate;
+    int verdict;
+    pthread_t thread;
+} slow_waiter;
+
+static atomic_int arrived; /* how many are between sleep and lock */
+static lt_lock barrier;    /* held: they stay there */
+static _Thread_local slow_waiter *this_waiter;
+
+static void *slow_before(void) { return this_waiter; }
+
+static bool slow_after(void *state) {
+    slow_waiter *w = state;
+    CHECK(w == this_waiter);
+    atomic_fetch_add(&arrived, 1);
+    acquire(&barrier);
+    release(&barrier);
+    if (w->fate == EXITS) {
+        pthread_exit(NULL);
+    }
+    return w->fate != STAYS_OUT;
+}
+
+static const lt_hooks slow_hooks = {slow_before, slow_after};
+
+static void *waits_slowly(void *arg) {
+    slow_waiter *w = this_waiter = arg;
+    int64_t since = lt_now();
+    int64_t deadline = w->patience == LT_FOREVER ? LT_FOREVER : since + w->patience;
+    w->verdict = lt_lock_acquire(w->lock, since, deadline, &slow_hooks);
+    return NULL;
+}
+
+static slow_waiter *start_slow(lt_lock *lock, int64_t patience, int fate) {
+    slow_waiter *w = calloc(1, sizeof(*w));
+    *w = (slow_waiter){.lock = lock, .patience = patience, .fate = fate, .verdict = -1};
+    atomic_store(&arrived, 0);
+    w->thread = spawn(waits_slowly, w);
+    return w;
+}
+
+static int end_slow(slow_waiter *w) {
+    join(w->thread);
+    int verdict = w->verdict;
+    free(w);
+    return verdict;
+}
+
+static void until_arrived(void) {
+    while (atomic_load(&arrived) == 0) {
+        sleep_ms(1);
+    }
+}
+
+/* Leaves `lock` reserved for a waiter that is held up until `barrier` is released. */
+static slow_waiter *reserve(lt_lock *lock, int64_t patience, int fate) {
+    acquire(&barrier);
+    acquire(lock);
+    slow_waiter *w = start_slow(lock, patience, fate);
+    until_waited_for(lock); /* longer than lt_lock_patience_ns */
+    release(lock);
+    until_arrived();
+    CHECK(word_of(lock) == LT_RESERVED);
+    return w;
+}
+
+static void a_reserved_lock_is_held(void) {
+    lt_lock lock = {0};
+    slow_waiter *w = reserve(&lock, LT_FOREVER, COMES_BACK);
+    CHECK(lt_lock_is_held(&lock));
+    CHECK(!lt_lock_try(&lock));
+    CHECK(!acquire_within(&lock, 0));
+    release(&barrier);
+    CHECK(end_slow(w) == LT_ACQUIRED);
+    CHECK(lt_lock_is_held(&lock));
+    release(&lock);
+}
+
+static void a_reserved_lock_can_be_released(void) {
+    lt_lock lock = {0};
+    slow_waiter *w = reserve(&lock, LT_FOREVER, COMES_BACK);
+    release(&lock); /* as if the waiter had had it already */
+    CHECK(!lt_lock_is_held(&lock));
+    CHECK(lt_lock_release(&lock) == LT_NOT_HELD);
+    acquire(&lock);
+    release(&barrier);
+    CHECK(end_slow(w) == LT_ACQUIRED); /* it had it, and another released it */
+    CHECK(word_of(&lock) == LT_HELD);
+    release(&lock);
+}
+
+static void a_reset_ends_a_reservation(void) {
+    lt_lock lock = {0};
+    slow_waiter *w = reserve(&lock, LT_FOREVER, COMES_BACK);
+    lt_lock_reset(&lock);
+    CHECK(!lt_lock_is_held(&lock));
+    acquire(&lock);
+    release(&barrier);
+    until_waited_for(&lock);
+    release(&lock);
+    CHECK(end_slow(w) == LT_ACQUIRED);
+    release(&lock);
+}
+
+static void a_reservation_lapses(void) {
+    lt_lock lock = {0};
+    slow_waiter *w = reserve(&lock, LT_FOREVER, COMES_BACK);
+    sleep_ms(120);
+    CHECK(!lt_lock_is_held(&lock));
+    CHECK(lt_lock_try(&lock));
+    release(&lock);
+    acquire(&lock);
+    release(&barrier); /* late, it finds the lock taken and waits on */
+    until_waited_for(&lock);
+    release(&lock);
+    CHECK(end_slow(w) == LT_ACQUIRED);
+    release(&lock);
+}
+
+static void *takes_it(void *arg) {
+    acquire(arg);
+    return NULL;
+}
+
+static void queue_one_more(lt_lock *lock, pthread_t *thread) {
+    *thread = spawn(takes_it, lock);
+    sleep_ms(30);
+}
+
+static void one_that_comes_too_late_times_out(void) {
+    lt_lock lock = {0};
+    slow_waiter *w = reserve(&lock, 100 * MS, COMES_BACK);
+    sleep_ms(120);
+    CHECK(lt_lock_try(&lock)); /* the reservation has lapsed */
+    release(&barrier);
+    CHECK(end_slow(w) == LT_TIMED_OUT);
+    release(&lock);
+    CHECK(word_of(&lock) == LT_FREE);
+}
+
+/* Whoever is next in the queue gets what the one before it gives up. */
+static void a_reservation_is_passed_on(int fate) {
+    lt_lock lock = {0};
+    slow_waiter *w = reserve(&lock, LT_FOREVER, fate);
+    pthread_t next;
+    queue_one_more(&lock, &next);
+    release(&barrier);
+    if (fate == EXITS) {
+        CHECK(end_slow(w) == -1);
+    } /* STAYS_OUT: that thread is there for ever */
+    join(next);
+    CHECK(lt_lock_is_held(&lock));
+    release(&lock);
+    CHECK(word_of(&lock) == LT_FREE);
+}
+
+static void a_waiter_that_exits_passes_it_on(void) { a_reservation_is_passed_on(EXITS); }
+
+static void a_waiter_that_stays_out_passes_it_on(void) {
+    a_reservation_is_passed_on(STAYS_OUT);
+}
+
+/* A waiter of less than the patience is only notified: the word is free. */
+static void one_that_is_slow_does_not_stop_the_others(void) {
+    lt_lock lock = {0};
+    acquire(&barrier);
+    acquire(&lock);
+    slow_waiter *w = start_slow(&lock, LT_FOREVER, COMES_BACK);
+    until_waited_for(&lock);
+    release(&lock);
+    until_arrived();
+    sleep_ms(120); /* its turn has lapsed */
+    acquire(&lock);
+    pthread_t next;
+    queue_one_more(&lock, &next);
+    release(&lock); /* must not wait for the slow one */
+    join(next);
+    release(&lock);
+    release(&barrier);
+    CHECK(end_slow(w) == LT_ACQUIRED);
+    release(&lock);
+}
+
+/* ---- the main thread: signals and interrupts ---- */
+
+static atomic_int signals;
+
+static void on_signal(int signum) {
+    (void)signum;
+    atomic_fetch_add(&signals, 1);
+}
+
+static void *interrupts(void *arg) {
+    (void)arg;
+    sleep_ms(50);
+    lt_main_interrupt();
+    return NULL;
+}
+
+static void *raises(void *arg) {
+    sleep_ms(50);
+    pthread_kill(*(pthread_t *)arg, SIGUSR1);
+    return NULL;
+}
+
+/* How long lt_lock_acquire() goes on until `what` ends it; the looks by itself in
+ * between are not counted. */
+static void an_end_by(void *(*what)(void *), atomic_int *flag) {
+    lt_lock lock = {0};
+    acquire(&lock);
+    pthread_t self = pthread_self();
+    pthread_t thread = spawn(what, &self);
+    int64_t since = lt_now();
+    do {
+        CHECK(lt_lock_acquire(&lock, since, LT_FOREVER, NULL) == LT_INTERRUPTED);
+    } while (flag ? !atomic_load(flag) : lt_now() - since < 50 * MS);
+    join(thread);
+    release(&lock);
+}
+
+static void lt_main_interrupt_ends_a_wait(void) {
+    an_end_by(interrupts, NULL);
+    /* One that comes before the wait ends the next. */
+    lt_lock lock = {0};
+    acquire(&lock);
+    lt_main_interrupt();
+    int64_t since = lt_now();
+    CHECK(lt_lock_acquire(&lock, since, since + 60 * LT_NS_PER_S, NULL) ==
+          LT_INTERRUPTED);
+    CHECK(lt_now() - since < LT_NS_PER_S);
+    release(&lock);
+}
+
+static void a_signal_ends_a_wait_of_the_main_thread(void) {
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigaction(SIGUSR1, &action, NULL);
+    an_end_by(raises, &signals);
+}
+
+static void *is_not_disturbed(void *arg) {
+    int64_t since = lt_now();
+    CHECK(lt_lock_acquire(arg, since, LT_FOREVER, NULL) == LT_ACQUIRED);
+    release(arg);
+    return NULL;
+}
+
+static void another_thread_is_not_disturbed(void) {
+    lt_lock lock = {0};
+    acquire(&lock);
+    pthread_t thread = spawn(is_not_disturbed, &lock);
+    until_waited_for(&lock);
+    for (int i = 0; i < 10; i++) {
+        pthread_kill(thread, SIGUSR1);
+        lt_main_interrupt();
+        sleep_ms(2);
+    }
+    release(&lock);
+    join(thread);
+}
+
+static void *releases_soon(void *arg) {
+    sleep_ms(30);
+    release(arg);
+    return NULL;
+}
+
+/* An interrupted wait that is taken up again is as old as before. */
+static void an_interrupted_waiter_keeps_its_place(void) {
+    lt_lock lock = {0};
+    acquire(&lock);
+    int64_t since = lt_now();
+    pthread_t later;
+    queue_one_more(&lock, &later);
+    lt_main_interrupt();
+    CHECK(lt_lock_acquire(&lock, since, LT_FOREVER, NULL) == LT_INTERRUPTED);
+    pthread_t releases = spawn(releases_soon, &lock);
+    int verdict;
+    do {
+        verdict = lt_lock_acquire(&lock, since, LT_FOREVER, NULL);
+    } while (verdict == LT_INTERRUPTED);
+    CHECK(verdict == LT_ACQUIRED);
+    CHECK(word_of(&lock) == (LT_HELD | LT_WAITERS)); /* the later one still waits */
+    join(releases);
+    release(&lock);
+    join(later);
+    release(&lock);
+}
+
+/* The lock is reserved for the main thread after an interrupt has ended its sleep. */
+static void *nothing_before(void) { return NULL; }
+
+static bool released_after(void *state) {
+    (void)state;
+    release(&shared);
+    CHECK(word_of(&shared) == LT_RESERVED);
+    return true;
+}
+
+static void an_interrupted_waiter_passes_it_on(void) {
+    static const lt_hooks hooks = {nothing_before, released_after};
+    acquire(&shared);
+    pthread_t next;
+    queue_one_more(&shared, &next);
+    lt_main_interrupt();
+    int64_t long_ago = lt_now() - LT_NS_PER_S;
+    CHECK(lt_lock_acquire(&shared, long_ago, LT_FOREVER, &hooks) == LT_INTERRUPTED);
+    join(next);
+    release(&shared);
+    CHECK(word_of(&shared) == LT_FREE);
+}
+
+/* ---- fork ---- */
+
+static int in_child(void (*f)(lt_lock *), lt_lock *lock) {
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        alarm(20);
+        f(lock);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid);
+    return status;
+}
+
+static void child_of_waiters(lt_lock *lock) {
+    CHECK(lt_lock_is_held(lock)); /* by a thread that is not here */
+    release(lock);
+    CHECK(word_of(lock) == LT_FREE);
+    acquire(lock);
+    CHECK(!acquire_within(lock, MS));
+    release(lock);
+}
+
+static void *forks(void *arg) {
+    CHECK(in_child(child_of_waiters, arg) == 0);
+    return NULL;
+}
+
+static void a_child_has_no_waiters(void) {
+    lt_lock lock = {0};
+    acquire(&lock);
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        queue_one_more(&lock, &threads[i]);
+    }
+    CHECK(in_child(child_of_waiters, &lock) == 0);
+    join(spawn(forks, &lock)); /* from a thread that is not the main one */
+    for (int i = 0; i < THREADS; i++) {
+        release(&lock);
+        while (!lt_lock_is_held(&lock)) {
+            sleep_ms(1);
+        }
+    }
+    release(&lock);
+    for (int i = 0; i < THREADS; i++) {
+        join(threads[i]);
+    }
+}
+
+static void child_of_a_reservation(lt_lock *lock) {
+    CHECK(!lt_lock_is_held(lock));
+    CHECK(lt_lock_release(lock) == LT_NOT_HELD);
+    CHECK(lt_lock_try(lock));
+    release(lock);
+}
+
+static void a_child_knows_no_reservations(void) {
+    lt_lock lock = {0};
+    slow_waiter *w = reserve(&lock, LT_FOREVER, COMES_BACK);
+    CHECK(in_child(child_of_a_reservation, &lock) == 0);
+    release(&barrier);
+    CHECK(end_slow(w) == LT_ACQUIRED);
+    release(&lock);
+}
+
+static atomic_int stop;
+
+static void *uses_locks(void *arg) {
+    lt_lock *locks = arg;
+    unsigned seed = (unsigned)(uintptr_t)&seed;
+    while (!atomic_load(&stop)) {
+        lt_lock *lock = &locks[rand_r(&seed) % 4];
+        if (acquire_within(lock, 50000)) {
+            release(lock);
+        }
+    }
+    return NULL;
+}
+
+static void child_of_business(lt_lock *lock) {
+    (void)lock;
+    lt_lock own = {0};
+    acquire(&own);
+    CHECK(!acquire_within(&own, MS));
+    release(&own);
+}
+
+static void forking_amid_business(void) {
+    static lt_lock locks[4];
+    pthread_t threads[4];
+    atomic_store(&stop, 0);
+    for (int i = 0; i < 4; i++) {
+        threads[i] = spawn(uses_locks, locks);
+    }
+    for (int i = 0; i < 100; i++) {
+        CHECK(in_child(child_of_business, NULL) == 0);
+    }
+    atomic_store(&stop, 1);
+    for (int i = 0; i < 4; i++) {
+        join(threads[i]);
+    }
+}
+
+int main(void) {
+    printf("test_lock (%s)\n", lt_wait_name);
+    CHECK(lt_core_init() == 0);
+    RUN(zero_is_free);
+    RUN(releasing_a_free_lock_changes_nothing);
+    RUN(a_timeout_is_never_short);
+    RUN(reset_frees);
+    RUN(only_one_has_it);
+    RUN(timeouts_lose_no_wake_up);
+    RUN(any_thread_may_release);
+    RUN(a_greedy_thread_starves_nobody);
+    RUN(a_reserved_lock_is_held);
+    RUN(a_reserved_lock_can_be_released);
+    RUN(a_reset_ends_a_reservation);
+    RUN(a_reservation_lapses);
+    RUN(one_that_comes_too_late_times_out);
+    RUN(a_waiter_that_exits_passes_it_on);
+    RUN(one_that_is_slow_does_not_stop_the_others);
+    RUN(lt_main_interrupt_ends_a_wait);
+    RUN(a_signal_ends_a_wait_of_the_main_thread);
+    RUN(another_thread_is_not_disturbed);
+    RUN(an_interrupted_waiter_keeps_its_place);
+    RUN(an_interrupted_waiter_passes_it_on);
+    RUN(a_child_has_no_waiters);
+    RUN(a_child_knows_no_reservations);
+    RUN(forking_amid_business);
+    RUN(a_waiter_that_stays_out_passes_it_on); /* last: its thread never ends */
+    return 0;
+}

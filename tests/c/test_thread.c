@@ -1,0 +1,226 @@
+/* Starting threads, their names, the count, and the exit gate. */
+#include "lt_test.h"
+
+#include <errno.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+static lt_lock done;
+static uintptr_t seen_ident;
+static int64_t seen_native_id;
+static size_t seen_stack;
+
+static void *looks_around(void *arg) {
+    (void)arg;
+    seen_ident = lt_ident();
+    seen_native_id = lt_native_id();
+#ifdef __linux__
+    pthread_attr_t attr;
+    CHECK(pthread_getattr_np(pthread_self(), &attr) == 0);
+    void *base;
+    CHECK(pthread_attr_getstack(&attr, &base, &seen_stack) == 0);
+    int state;
+    CHECK(pthread_attr_getdetachstate(&attr, &state) == 0);
+    CHECK(state == PTHREAD_CREATE_DETACHED);
+    pthread_attr_destroy(&attr);
+#endif
+    CHECK(!lt_is_first_thread());
+    release(&done);
+    return NULL;
+}
+
+static uintptr_t run_one(void) {
+    uintptr_t ident = 0;
+    CHECK(lt_lock_try(&done));
+    CHECK(lt_thread_start(looks_around, NULL, &ident) == 0);
+    acquire(&done);
+    release(&done);
+    return ident;
+}
+
+static void a_thread_has_names(void) {
+    CHECK(lt_is_first_thread());
+    CHECK(lt_ident() == (uintptr_t)pthread_self());
+    CHECK(run_one() == seen_ident);
+    CHECK(seen_ident != lt_ident() && seen_ident != 0);
+    CHECK(seen_native_id != lt_native_id() && seen_native_id > 0);
+}
+
+static void the_stack_is_as_large_as_asked(void) {
+    CHECK(lt_set_stack_size(1000001) == 0);
+    run_one();
+    CHECK(seen_stack >= 1000001);
+    CHECK(lt_set_stack_size(32768) == 1000001);
+    CHECK(lt_set_stack_size(0) == 32768);
+}
+
+static void a_refusal_is_an_errno(void) {
+    uintptr_t ident = 77;
+    lt_set_stack_size(SIZE_MAX / 2);
+    CHECK(lt_thread_start(looks_around, NULL, &ident) > 0);
+    lt_set_stack_size(SIZE_MAX);
+    CHECK(lt_thread_start(looks_around, NULL, &ident) > 0);
+    lt_set_stack_size(1);
+    CHECK(lt_thread_start(looks_around, NULL, &ident) == 0 || ident == 77);
+    lt_set_stack_size(0);
+    run_one();
+}
+
+static lt_lock go_on, counted;
+
+static void *counts_itself(void *arg) {
+    (void)arg;
+    lt_count_up();
+    release(&counted);
+    acquire(&go_on);
+    release(&go_on);
+    lt_count_down();
+    release(&counted);
+    return NULL;
+}
+
+static void *forks(void *arg) {
+    (void)arg;
+    lt_count_up();
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK(lt_count() == 1);
+        CHECK(lt_gate_enter());
+        lt_gate_leave();
+        lt_count_down();
+        CHECK(lt_count() == 0);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    lt_count_down();
+    release(&counted);
+    return NULL;
+}
+
+static void threads_are_counted(void) {
+    uintptr_t ident;
+    CHECK(lt_count() == 0);
+    acquire(&go_on);
+    acquire(&counted);
+    CHECK(lt_thread_start(counts_itself, NULL, &ident) == 0);
+    acquire(&counted);
+    CHECK(lt_count() == 1);
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK(lt_count() == 0);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    CHECK(lt_thread_start(forks, NULL, &ident) == 0);
+    acquire(&counted);
+    release(&go_on);
+    acquire(&counted);
+    CHECK(lt_count() == 0);
+    release(&counted);
+}
+
+/* ---- the gate ---- */
+
+static atomic_int inside, refused;
+static atomic_bool closed;
+
+static void *enters_again_and_again(void *arg) {
+    (void)arg;
+    while (lt_gate_enter()) {
+        atomic_fetch_add(&inside, 1);
+        CHECK(!atomic_load(&closed)); /* nobody is in once close() has returned */
+        atomic_fetch_sub(&inside, 1);
+        lt_gate_leave();
+    }
+    atomic_fetch_add(&refused, 1);
+    return NULL;
+}
+
+static void nobody_is_inside_a_closed_gate(void) {
+    for (int round = 0; round < 200; round++) {
+        pthread_t threads[3];
+        atomic_store(&closed, false);
+        atomic_store(&refused, 0);
+        for (int i = 0; i < 3; i++) {
+            threads[i] = spawn(enters_again_and_again, NULL);
+        }
+        lt_gate_close(10 * LT_NS_PER_S);
+        atomic_store(&closed, true);
+        CHECK(atomic_load(&inside) == 0);
+        CHECK(lt_gate_enter()); /* the one who closed it */
+        lt_gate_leave();
+        for (int i = 0; i < 3; i++) {
+            join(threads[i]);
+        }
+        CHECK(atomic_load(&refused) == 3);
+        lt_gate_open();
+    }
+}
+
+static void *stays_inside(void *arg) {
+    CHECK(lt_gate_enter());
+    release(arg);
+    sleep_ms(100);
+    lt_gate_leave();
+    return NULL;
+}
+
+static void closing_is_patient_but_not_for_ever(void) {
+    lt_lock in = {0};
+    acquire(&in);
+    pthread_t thread = spawn(stays_inside, &in);
+    acquire(&in);
+    int64_t begin = lt_now();
+    lt_gate_close(10 * MS);
+    CHECK(lt_now() - begin >= 10 * MS);
+    lt_gate_close(60 * LT_NS_PER_S);
+    CHECK(lt_now() - begin < 30 * LT_NS_PER_S);
+    join(thread);
+    lt_gate_open();
+}
+
+static void *is_born(void *arg) {
+    sleep_ms(50);
+    release(arg);
+    lt_birth_end();
+    return NULL;
+}
+
+static void births_are_waited_for(void) {
+    lt_births_wait(60 * LT_NS_PER_S); /* there are none */
+    lt_lock born = {0};
+    acquire(&born);
+    lt_birth_begin();
+    int64_t begin = lt_now();
+    lt_births_wait(10 * MS);
+    CHECK(lt_now() - begin >= 10 * MS);
+    pthread_t thread = spawn(is_born, &born);
+    lt_births_wait(60 * LT_NS_PER_S);
+    CHECK(lt_now() - begin < 30 * LT_NS_PER_S);
+    CHECK(lt_lock_try(&born)); /* it has come so far */
+    join(thread);
+    lt_birth_begin();
+    pid_t pid = fork();
+    if (pid == 0) {
+        lt_births_wait(60 * LT_NS_PER_S); /* that one is not here */
+        _exit(lt_now() - begin < 30 * LT_NS_PER_S ? 0 : 1);
+    }
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    lt_birth_end();
+}
+
+int main(void) {
+    printf("test_thread (%s)\n", lt_wait_name);
+    CHECK(lt_core_init() == 0 && lt_core_init() == 0);
+    RUN(a_thread_has_names);
+    RUN(the_stack_is_as_large_as_asked);
+    RUN(a_refusal_is_an_errno);
+    RUN(threads_are_counted);
+    RUN(nobody_is_inside_a_closed_gate);
+    RUN(closing_is_patient_but_not_for_ever);
+    RUN(births_are_waited_for);
+    return 0;
+}
