@@ -1,0 +1,293 @@
+/* lowthread._native: what needs CPython's own API.
+ *
+ * It lives in the same shared library as lowthread._ffi, so that both use the one
+ * core, and is loaded from there by lowthread/_backend.py.
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "lt_cpython.h"
+
+#include "../lt_thread.h"
+#include "../lt_wait.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- entering the interpreter ---- */
+
+static void leave_gate(void *unused) {
+    (void)unused;
+    lt_gate_leave();
+}
+
+/* While the interpreter is being finalized, asking for the GIL ends the thread
+ * by pthread_exit() up to 3.13, hence the cleanup handler, and never returns from
+ * 3.14 on.  After that it crashes, hence the gate. */
+static bool take_gil(PyThreadState *state) {
+    if (!lt_gate_enter()) {
+        return false;
+    }
+    pthread_cleanup_push(leave_gate, NULL);
+    PyEval_RestoreThread(state);
+    pthread_cleanup_pop(1);
+    return true;
+}
+
+static void *before_sleep(void) { return PyEval_SaveThread(); }
+static bool after_sleep(void *state) { return take_gil(state); }
+
+const lt_hooks lt_gil_hooks = {before_sleep, after_sleep};
+
+/* ---- the life of a thread ---- */
+
+typedef struct {
+    PyInterpreterState *interpreter;
+    bool is_awaited; /* by its starter: see start() */
+    lt_word begun;   /* 0, then whether the thread has a state or has failed */
+    PyObject *function, *args, *kwargs, *report;
+} task;
+
+static void task_free(task *t) {
+    Py_DECREF(t->function);
+    Py_DECREF(t->args);
+    Py_XDECREF(t->kwargs);
+    Py_DECREF(t->report);
+    free(t);
+}
+
+/* Gives the thread's exception to report(function, exception). */
+static void report(task *t) {
+    if (PyErr_ExceptionMatches(PyExc_SystemExit)) {
+        PyErr_Clear();
+        return;
+    }
+    /* These three have a successor in 3.12, but this is built for 3.10 and up. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+    PyObject *type, *exception, *traceback;
+    PyErr_Fetch(&type, &exception, &traceback);
+    PyErr_NormalizeException(&type, &exception, &traceback);
+#pragma GCC diagnostic pop
+    if (traceback != NULL) {
+        PyException_SetTraceback(exception, traceback);
+    }
+    PyObject *done =
+        PyObject_CallFunctionObjArgs(t->report, t->function, exception, NULL);
+    if (done == NULL) {
+        PyErr_Clear(); /* it catches all it can: this is, say, out of memory */
+    }
+    Py_XDECREF(done);
+    Py_XDECREF(type);
+    Py_XDECREF(exception);
+    Py_XDECREF(traceback);
+}
+
+static void count_down(void *unused) {
+    (void)unused;
+    lt_count_down();
+}
+
+static void run(task *t) {
+    lt_count_up();
+    /* The thread may end by pthread_exit() wherever it asks for the GIL. */
+    pthread_cleanup_push(count_down, NULL);
+    PyObject *result = PyObject_Call(t->function, t->args, t->kwargs);
+    if (result == NULL) {
+        report(t);
+    }
+    Py_XDECREF(result);
+    task_free(t);
+    /* The values of threading.local live in here (up to 3.12; after that they
+     * go with the state).  Not left to the state's end, because nothing of the
+     * thread should outlive its being counted. */
+    PyObject *values = PyThreadState_GetDict();
+    if (values != NULL) {
+        PyDict_Clear(values);
+    }
+    pthread_cleanup_pop(1);
+}
+
+enum { LT_HAS_STATE = 1, LT_HAS_FAILED };
+
+/* Release and acquire: the state is seen where the interpreter looks for it. */
+static void end_birth(task *t, bool is_awaited, bool has_state) {
+    if (is_awaited) {
+        atomic_store_explicit(&t->begun, has_state ? LT_HAS_STATE : LT_HAS_FAILED,
+                              memory_order_release);
+        lt_wake(&t->begun, 1); /* by address: the starter may have freed a failed t */
+    }
+    lt_birth_end();
+}
+
+static bool await_birth(task *t) {
+    uint32_t begun;
+    while ((begun = atomic_load_explicit(&t->begun, memory_order_acquire)) == 0) {
+        (void)lt_wait(&t->begun, 0, LT_FOREVER);
+    }
+    return begun == LT_HAS_STATE;
+}
+
+static void *thread_main(void *arg) {
+    task *t = arg;
+    bool is_awaited = t->is_awaited;
+    if (!lt_gate_enter()) {
+        end_birth(t, is_awaited, false);
+        return NULL; /* t's objects went with the interpreter */
+    }
+    PyThreadState *state = NULL;
+    pthread_cleanup_push(leave_gate, NULL);
+    /* Not PyGILState_Ensure(), which knows only the main interpreter. */
+    state = PyThreadState_New(t->interpreter);
+    end_birth(t, is_awaited, state != NULL);
+    if (state != NULL) {
+        PyEval_RestoreThread(state);
+    }
+    pthread_cleanup_pop(1);
+    if (state == NULL) {
+        if (!is_awaited) {
+            fputs("lowthread: out of memory: a thread was started and lost\n", stderr);
+        }
+        return NULL;
+    }
+    run(t);
+    /* A state made in its own thread is that thread's GIL state with a count of
+     * one, so this clears it, deletes it and gives up the GIL in one step; the
+     * stable ABI has no other way to do that. */
+    PyGILState_Release(PyGILState_UNLOCKED);
+    return NULL;
+}
+
+/* A newborn thread makes its state without the GIL, and the interpreter that is being
+ * finalized deletes all states but its own: the two must not meet.  So the last thing
+ * before finalization is to let all births end, and who starts a thread after that
+ * keeps the GIL until the thread has its state.  Guarded by the GIL. */
+static bool is_exiting;
+
+/* For a newborn to be scheduled at all; it needs nothing but the processor. */
+static const int64_t birth_patience_ns = 10 * LT_NS_PER_S;
+
+static bool in_main_interpreter(void) {
+    return PyInterpreterState_GetID(PyInterpreterState_Get()) == 0;
+}
+
+PyDoc_STRVAR(prepare_exit_doc,
+"prepare_exit()\n--\n\n"
+"To be called by atexit.  Threads may still be started afterwards.");
+
+static PyObject *prepare_exit(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+    if (in_main_interpreter()) {
+        is_exiting = true;
+        lt_births_wait(birth_patience_ns);
+    }
+    Py_INCREF(Py_None);
+    return Py_None;
+}
+
+PyDoc_STRVAR(start_doc,
+"start(function, args, kwargs, report, /)\n--\n\n"
+"Starts a thread that calls function(*args, **kwargs), and report(function,\n"
+"exception) if that raises anything but SystemExit.  kwargs may be None.\n"
+"Returns the thread's ident, or minus the errno with which the system refused.");
+
+static PyObject *start(PyObject *module, PyObject *arguments) {
+    (void)module;
+    PyObject *function, *args, *kwargs, *reporter;
+    if (!PyArg_ParseTuple(arguments, "OO!OO:start", &function, &PyTuple_Type, &args,
+                          &kwargs, &reporter)) {
+        return NULL;
+    }
+    task *t = malloc(sizeof(*t));
+    if (t == NULL) {
+        return PyErr_NoMemory();
+    }
+    Py_INCREF(function);
+    Py_INCREF(args);
+    Py_INCREF(reporter);
+    if (kwargs == Py_None) {
+        kwargs = NULL;
+    }
+    Py_XINCREF(kwargs);
+    *t = (task){.interpreter = PyInterpreterState_Get(),
+                /* A sub-interpreter that does not know of a thread can be destroyed. */
+                .is_awaited = is_exiting || !in_main_interpreter(),
+                .function = function,
+                .args = args,
+                .kwargs = kwargs,
+                .report = reporter};
+    uintptr_t ident = 0;
+    lt_birth_begin();
+    int error = lt_thread_start(thread_main, t, &ident);
+    if (error != 0) {
+        lt_birth_end();
+    } else if (t->is_awaited && !await_birth(t)) {
+        /* The newborn cannot have freed t: for that it needs the GIL, which is ours. */
+        error = ENOMEM;
+    }
+    if (error != 0) {
+        task_free(t);
+        return PyLong_FromLong(-error);
+    }
+    return PyLong_FromSize_t(ident);
+}
+
+/* ---- the module ---- */
+
+/* How long the end of the interpreter waits for threads that are between the
+ * gate and the GIL.  They are told to end within a switch interval (5 ms). */
+static const int64_t gate_patience_ns = 100 * LT_NS_PER_MS;
+
+static void close_gate(PyObject *capsule) {
+    (void)capsule;
+    lt_gate_close(gate_patience_ns);
+}
+
+/* The gate closes when the interpreter's own dictionary goes: after every atexit
+ * function, which may still start threads, and before the interpreter itself.
+ * A sub-interpreter needs none: it does not end while it has thread states, and
+ * start() returns only when there is one. */
+static int add_gate(void) {
+    static const char name[] = "lowthread.exit_gate";
+    static char anything;
+    if (!in_main_interpreter()) {
+        return 0;
+    }
+    PyObject *dict = PyInterpreterState_GetDict(PyInterpreterState_Get()); /* borrowed */
+    if (dict == NULL || PyDict_GetItemString(dict, name) != NULL) {
+        return 0; /* the second: somebody imports lowthread afresh */
+    }
+    lt_gate_open();
+    is_exiting = false;
+    PyObject *capsule = PyCapsule_New(&anything, name, close_gate);
+    int failed = capsule == NULL || PyDict_SetItemString(dict, name, capsule) < 0;
+    Py_XDECREF(capsule);
+    return failed ? -1 : 0;
+}
+
+static int module_exec(PyObject *module) {
+    return add_gate() < 0 ? -1 : lt_add_lock_type(module);
+}
+
+static PyMethodDef methods[] = {
+    {"prepare_exit", prepare_exit, METH_NOARGS, prepare_exit_doc},
+    {"start", start, METH_VARARGS, start_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, module_exec},
+    {0, NULL},
+};
+
+static PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "lowthread._native",
+    .m_methods = methods,
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC PyInit__native(void) { return PyModuleDef_Init(&definition); }

@@ -1,0 +1,287 @@
+/* The type `lowthread.lock`: the core's lock as a Python object.
+ *
+ * In C not for speed alone.  A method in Python can be left by the exception of a
+ * signal handler after it has taken the lock, or before it has released it, and then
+ * nobody ever releases it; a method in C is left by the exceptions that it raises.
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+#include "lt_cpython.h"
+
+typedef struct {
+    PyObject_HEAD
+    lt_lock lock;
+    PyObject *weak_references;
+} lock_object;
+
+/* Not Py_RETURN_NONE and Py_RETURN_TRUE: 3.12's headers think that nobody counts the
+ * references to these, which is not so where an abi3 build of theirs may run. */
+static PyObject *none(void) {
+    Py_INCREF(Py_None);
+    return Py_None;
+}
+
+static lt_lock *lock_of(PyObject *self) { return &((lock_object *)self)->lock; }
+
+/* ---- acquire ---- */
+
+/* Waits for `ns` at most.  1: acquired; 0: not; -1: a signal handler raised. */
+static int wait_for(lt_lock *lock, int64_t ns) {
+    int64_t since = lt_now();
+    int64_t deadline = ns > LT_FOREVER - since ? LT_FOREVER : since + ns;
+    for (;;) {
+        int verdict = lt_lock_acquire(lock, since, deadline, &lt_gil_hooks);
+        if (verdict != LT_INTERRUPTED) {
+            return verdict == LT_ACQUIRED;
+        }
+        if (PyErr_CheckSignals() < 0) {
+            return -1;
+        }
+    }
+}
+
+/* All that is not plain True or False: the rules are in lowthread/_arguments.py, for
+ * every backend.  Returns how long to wait, in ns, or -1 with an exception. */
+static int64_t parse_arguments(PyObject *const *args, Py_ssize_t nargs,
+                               PyObject *names) {
+    Py_ssize_t nnames = names == NULL ? 0 : PyTuple_Size(names);
+    PyObject *positional = PyTuple_New(nargs), *keywords = PyDict_New();
+    PyObject *module = PyImport_ImportModule("lowthread._arguments");
+    PyObject *function = NULL, *ns = NULL;
+    int64_t result = -1;
+    if (positional == NULL || keywords == NULL || module == NULL) {
+        goto done;
+    }
+    for (Py_ssize_t i = 0; i < nargs; i++) {
+        Py_INCREF(args[i]);
+        PyTuple_SetItem(positional, i, args[i]); /* steals the reference */
+    }
+    for (Py_ssize_t i = 0; i < nnames; i++) {
+        if (PyDict_SetItem(keywords, PyTuple_GetItem(names, i), args[nargs + i]) < 0) {
+            goto done;
+        }
+    }
+    function = PyObject_GetAttrString(module, "acquire_arguments");
+    if (function != NULL) {
+        ns = PyObject_Call(function, positional, keywords);
+    }
+    if (ns != NULL) {
+        result = PyLong_AsLongLong(ns);
+    }
+done:
+    Py_XDECREF(ns);
+    Py_XDECREF(function);
+    Py_XDECREF(module);
+    Py_XDECREF(keywords);
+    Py_XDECREF(positional);
+    return result;
+}
+
+static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                         PyObject *names) {
+    int64_t ns = LT_FOREVER;
+    if (names != NULL || nargs > 1) {
+        ns = parse_arguments(args, nargs, names);
+    } else if (nargs == 1 && args[0] != Py_True) {
+        ns = args[0] == Py_False ? 0 : parse_arguments(args, nargs, names);
+    }
+    if (ns < 0) {
+        return NULL;
+    }
+    int taken = lt_lock_try(lock_of(self));
+    if (!taken && ns > 0) {
+        taken = wait_for(lock_of(self), ns);
+        if (taken < 0) {
+            return NULL;
+        }
+    }
+    return PyBool_FromLong(taken);
+}
+
+static PyObject *enter(PyObject *self, PyObject *unused) {
+    (void)unused;
+    if (!lt_lock_try(lock_of(self)) && wait_for(lock_of(self), LT_FOREVER) < 0) {
+        return NULL;
+    }
+    return PyBool_FromLong(1);
+}
+
+/* ---- the other methods ---- */
+
+static PyObject *release(PyObject *self, PyObject *unused) {
+    (void)unused;
+    if (lt_lock_release(lock_of(self)) == LT_NOT_HELD) {
+        PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
+        return NULL;
+    }
+    return none();
+}
+
+static PyObject *locked(PyObject *self, PyObject *unused) {
+    (void)unused;
+    return PyBool_FromLong(lt_lock_is_held(lock_of(self)));
+}
+
+static PyObject *at_fork_reinit(PyObject *self, PyObject *unused) {
+    (void)unused;
+    lt_lock_reset(lock_of(self));
+    return none();
+}
+
+static PyObject *repr(PyObject *self) {
+    return PyUnicode_FromFormat("<%s lowthread.lock object at %p>",
+                                lt_lock_is_held(lock_of(self)) ? "locked" : "unlocked",
+                                (void *)self);
+}
+
+/* ---- making and freeing ---- */
+
+static PyObject *new_lock(PyTypeObject *type, PyObject *args, PyObject *keywords) {
+    if (keywords != NULL && PyDict_Size(keywords) != 0) {
+        PyErr_SetString(PyExc_TypeError, "lock() takes no keyword arguments");
+        return NULL;
+    }
+    if (PyTuple_Size(args) != 0) {
+        PyErr_Format(PyExc_TypeError, "lock expected 0 arguments, got %zd",
+                     PyTuple_Size(args));
+        return NULL;
+    }
+    return PyType_GenericAlloc(type, 0); /* zeroed, which is a free lock */
+}
+
+static void dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    if (((lock_object *)self)->weak_references != NULL) {
+        PyObject_ClearWeakRefs(self);
+    }
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+/* ---- the type ---- */
+
+PyDoc_STRVAR(lock_doc,
+"lock()\n--\n\n"
+"A lock object is a synchronization primitive.\n\n"
+"`allocate_lock()`, or calling this type, makes one; it is unlocked. Its methods are\n\n"
+"acquire() -- lock the lock, possibly blocking until it can be obtained\n"
+"release() -- unlock the lock\n"
+"locked() -- test whether the lock is currently locked\n\n"
+"and it works in a `with` statement. A lock is not owned by the thread that locked it;\n"
+"any thread may unlock it. A thread that locks a lock which it has locked already blocks\n"
+"until another thread unlocks it.");
+
+PyDoc_STRVAR(acquire_doc,
+"acquire($self, /, blocking=True, timeout=-1)\n--\n\n"
+"Lock the lock; return whether that succeeded.\n\n"
+"blocking: if true, wait until the lock is free; if false, only try.\n"
+"timeout: seconds to wait at most, an int or a float, up to `TIMEOUT_MAX`; -1, the\n"
+"default, is no limit, and all that is allowed for a call that does not block.\n\n"
+"The wait is on the monotonic clock and is never shorter than asked. A signal handler\n"
+"that raises ends it without the lock.\n\n"
+"Raises ValueError for a negative timeout, for NaN, or for a timeout with\n"
+"`blocking=False`; OverflowError for one that is too long; TypeError for anything that\n"
+"is neither a float nor has `__index__`.");
+
+PyDoc_STRVAR(release_doc,
+"release($self, /)\n--\n\n"
+"Unlock the lock, so that one of those who wait for it can have it.\n\n"
+"Any thread may do so, not only the one that locked it. Raises RuntimeError if the lock\n"
+"is not locked.");
+
+PyDoc_STRVAR(locked_doc, "locked($self, /)\n--\n\nReturn whether the lock is locked.");
+PyDoc_STRVAR(enter_doc, "__enter__($self, /)\n--\n\nLock the lock.");
+PyDoc_STRVAR(exit_doc, "__exit__($self, /, *exc_info)\n--\n\nRelease the lock.");
+PyDoc_STRVAR(reinit_doc,
+"_at_fork_reinit($self, /)\n--\n\n"
+"Make the lock free, whoever has it: for a child process after fork.");
+PyDoc_STRVAR(acquire_lock_doc,
+"acquire_lock($self, /, blocking=True, timeout=-1)\n--\n\n"
+"An obsolete synonym of acquire().");
+PyDoc_STRVAR(release_lock_doc,
+"release_lock($self, /)\n--\n\nAn obsolete synonym of release().");
+PyDoc_STRVAR(locked_lock_doc,
+"locked_lock($self, /)\n--\n\nAn obsolete synonym of locked().");
+
+#define FAST(function) ((PyCFunction)(void (*)(void))(function))
+
+static PyMethodDef methods[] = {
+    {"acquire", FAST(acquire), METH_FASTCALL | METH_KEYWORDS, acquire_doc},
+    {"acquire_lock", FAST(acquire), METH_FASTCALL | METH_KEYWORDS, acquire_lock_doc},
+    {"release", release, METH_NOARGS, release_doc},
+    {"release_lock", release, METH_NOARGS, release_lock_doc},
+    {"locked", locked, METH_NOARGS, locked_doc},
+    {"locked_lock", locked, METH_NOARGS, locked_lock_doc},
+    {"__enter__", enter, METH_VARARGS, enter_doc},
+    {"__exit__", release, METH_VARARGS, exit_doc},
+    {"_at_fork_reinit", at_fork_reinit, METH_NOARGS, reinit_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(lock_object, weak_references), READONLY,
+     NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_new, new_lock},
+    {Py_tp_dealloc, dealloc},
+    {Py_tp_repr, repr},
+    {Py_tp_methods, methods},
+    {Py_tp_members, members},
+    {Py_tp_doc, (void *)lock_doc},
+    {0, NULL},
+};
+
+#if PY_VERSION_HEX >= 0x030A0000
+#define LT_TYPE_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE)
+static int make_immutable(PyObject *type) {
+    (void)type;
+    return 0;
+}
+#else
+#define LT_TYPE_FLAGS Py_TPFLAGS_DEFAULT
+
+/* 3.9 knows no immutable types but static ones, and no type can be static whose
+ * module may be loaded in several interpreters: its own type refuses. */
+static int refuse(PyObject *type, PyObject *name, PyObject *value) {
+    (void)value;
+    PyErr_Format(PyExc_TypeError, "cannot set %R attribute of immutable type '%s'", name,
+                 ((PyTypeObject *)type)->tp_name);
+    return -1;
+}
+
+static int make_immutable(PyObject *type) {
+    static PyType_Slot meta_slots[] = {{Py_tp_setattro, refuse}, {0, NULL}};
+    static PyType_Spec meta = {"lowthread._immutable", 0, 0, Py_TPFLAGS_DEFAULT,
+                               meta_slots};
+    PyObject *bases = PyTuple_Pack(1, &PyType_Type);
+    PyObject *metatype = bases == NULL ? NULL : PyType_FromSpecWithBases(&meta, bases);
+    Py_XDECREF(bases);
+    if (metatype == NULL) {
+        return -1;
+    }
+    Py_SET_TYPE(type, (PyTypeObject *)metatype); /* which owns the reference now */
+    return 0;
+}
+#endif
+
+static PyType_Spec spec = {
+    .name = "lowthread.lock",
+    .basicsize = sizeof(lock_object),
+    .flags = LT_TYPE_FLAGS,
+    .slots = slots,
+};
+
+int lt_add_lock_type(PyObject *module) {
+    PyObject *type = PyType_FromModuleAndSpec(module, &spec, NULL);
+    if (type == NULL || make_immutable(type) < 0 ||
+        PyModule_AddObject(module, "lock", type) < 0) { /* steals it if it succeeds */
+        Py_XDECREF(type);
+        return -1;
+    }
+    return 0;
+}

@@ -1,0 +1,34 @@
+/* What cffi reads: the part of the core that the Python modules call.  The meaning of
+ * each is told where it is declared for C. */
+
+/* lt_wait.h */
+int64_t lt_now(void);
+extern const char *const lt_wait_name;
+
+/* lt_lock.h */
+typedef struct { ...; } lt_lock;
+bool lt_lock_try(lt_lock *lock);
+int lt_lock_release(lt_lock *lock);
+void lt_lock_reset(lt_lock *lock);
+bool lt_lock_is_held(lt_lock *lock);
+#define LT_ACQUIRED ...
+#define LT_TIMED_OUT ...
+#define LT_NOT_HELD ...
+
+/* lt_park.h */
+void lt_main_here(void);
+void lt_main_interrupt(void);
+
+/* lt_thread.h */
+size_t lt_set_stack_size(size_t size);
+uintptr_t lt_ident(void);
+int64_t lt_native_id(void);
+long lt_count(void);
+void lt_count_up(void);
+void lt_count_down(void);
+int lt_core_init(void);
+
+/* lt_prelude.h */
+int lt_acquire(lt_lock *lock, int64_t since, int64_t deadline, bool *taken);
+void lt_learn_signal_handler(int signum);
+int lt_trip_signal(int signum);

@@ -1,0 +1,86 @@
+/* What cffi pastes in front of the code that it generates: the core, and what
+ * differs between the interpreters. */
+#include "lt_lock.h"
+#include "lt_park.h"
+#include "lt_thread.h"
+
+#include <signal.h>
+#include <stdbool.h>
+
+#ifdef PYPY_VERSION
+
+/* PyPy gives up its GIL around every call by itself. */
+#define LT_HOOKS NULL
+
+static void lt_run(void *task);
+
+static void *lt_pypy_entry(void *task) {
+    lt_run(task);
+    return NULL;
+}
+
+/* The new thread's ident, or minus an errno. */
+static int64_t lt_start(void *task) {
+    uintptr_t ident = 0;
+    int error = lt_thread_start(lt_pypy_entry, task, &ident);
+    return error != 0 ? -(int64_t)error : (int64_t)ident;
+}
+
+#else
+
+#include "cpython/lt_cpython.h"
+#define LT_HOOKS (&lt_gil_hooks)
+
+/* cffi would give up the GIL around every call, even one of five nanoseconds,
+ * and then wait for it behind any busy thread.  What sleeps gives it up by
+ * itself (lt_gil_hooks).  So: no taking the address of these functions from
+ * Python, since calls through a pointer give it up regardless. */
+#undef Py_BEGIN_ALLOW_THREADS
+#undef Py_END_ALLOW_THREADS
+#define Py_BEGIN_ALLOW_THREADS {
+#define Py_END_ALLOW_THREADS }
+
+#endif
+
+/* `taken` is set with the verdict LT_ACQUIRED: Python may raise before it gets that. */
+static int lt_acquire(lt_lock *lock, int64_t since, int64_t deadline, bool *taken) {
+    int verdict = lt_lock_acquire(lock, since, deadline, LT_HOOKS);
+    *taken = verdict == LT_ACQUIRED;
+    return verdict;
+}
+
+#if !defined(PYPY_VERSION) && PY_VERSION_HEX >= 0x030A0000
+
+static void lt_learn_signal_handler(int signum) { (void)signum; }
+
+/* Does what the arrival of the signal would, without one: 0, or -1 if `signum`
+ * is none. */
+static int lt_trip_signal(int signum) { return PyErr_SetInterruptEx(signum); }
+
+#else
+
+/* What the interpreter itself installs, whatever is installed now.  It notes the
+ * signal's number and writes to the wakeup descriptor, and does not mind who calls it. */
+static void (*lt_signal_handler)(int);
+
+/* For a signal of which it is known that the interpreter handles it. */
+static void lt_learn_signal_handler(int signum) {
+    struct sigaction action;
+    if (sigaction(signum, NULL, &action) == 0 && !(action.sa_flags & SA_SIGINFO) &&
+        action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN) {
+        lt_signal_handler = action.sa_handler;
+    }
+}
+
+static int lt_trip_signal(int signum) {
+    if (lt_signal_handler == NULL) {
+        lt_learn_signal_handler(signum);
+    }
+    if (lt_signal_handler == NULL) {
+        return -1;
+    }
+    lt_signal_handler(signum);
+    return 0;
+}
+
+#endif

@@ -1,0 +1,72 @@
+"""The arguments of `acquire`: what is accepted, and what is said of the rest.
+
+The rules are those of CPython 3.13 (`Modules/_threadmodule.c`, `Python/pytime.c`), to the
+message.
+"""
+
+import math
+import operator
+
+#: The largest timeout that every function here accepts, in seconds. The limit itself is
+#: 2**63 - 1 ns; this is that in whole seconds, as CPython gives it.
+TIMEOUT_MAX = 9223372036.0
+
+FOREVER = 2**63 - 1  # lt_wait.h's LT_FOREVER, and the largest timeout, in ns
+UNSET = -1
+
+_NS_PER_S = 10**9
+_PARAMETERS = ("blocking", "timeout")
+
+
+def acquire_arguments(*args, **kwargs):
+    """Return how long `acquire(*args, **kwargs)` may wait: ns, 0, or `FOREVER`.
+
+    For the type in C, which knows nothing of how Python passes arguments.
+    """
+    given = len(args) + len(kwargs)
+    if given > len(_PARAMETERS):
+        kind = "" if args else "keyword "
+        raise TypeError(f"acquire() takes at most 2 {kind}arguments ({given} given)")
+    for position, name in enumerate(_PARAMETERS[: len(args)], 1):
+        if name in kwargs:
+            raise TypeError(
+                f"argument for acquire() given by name ({name!r}) and position ({position})"
+            )
+    for name in kwargs:
+        if name not in _PARAMETERS:
+            raise TypeError(f"acquire() got an unexpected keyword argument {name!r}")
+    return wait_in_ns(*args, **kwargs)
+
+
+def wait_in_ns(blocking=True, timeout=UNSET):
+    """Return how long `acquire(blocking, timeout)` may wait: ns, 0, or `FOREVER`."""
+    blocking = bool(blocking)
+    ns = timeout_in_ns(timeout)
+    if not blocking:
+        if ns != UNSET * _NS_PER_S:
+            raise ValueError("can't specify a timeout for a non-blocking call")
+        return 0
+    if ns == UNSET * _NS_PER_S:
+        return FOREVER
+    if ns < 0:
+        raise ValueError("timeout value must be a non-negative number")
+    return ns
+
+
+def timeout_in_ns(timeout):
+    """Convert a timeout in seconds to whole nanoseconds, rounded away from zero.
+
+    Raises TypeError, ValueError (NaN) or OverflowError as CPython 3.13 does.
+    """
+    if isinstance(timeout, float):
+        if math.isnan(timeout):
+            raise ValueError("Invalid value NaN (not a number)")
+        # In floating point, as 3.13 has it: what is in range is decided there.
+        ns = timeout * 1e9
+        if not -(2.0**63) <= ns < 2.0**63:
+            raise OverflowError("timestamp out of range for platform time_t")
+        return math.ceil(ns) if ns >= 0 else math.floor(ns)
+    ns = operator.index(timeout) * _NS_PER_S
+    if not -FOREVER - 1 <= ns <= FOREVER:
+        raise OverflowError("timestamp too large to convert to C PyTime_t")
+    return ns

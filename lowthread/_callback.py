@@ -1,0 +1,57 @@
+"""Entering Python in a new thread, where that goes through a cffi callback: on PyPy."""
+
+import itertools
+
+from lowthread._backend import ffi, lib
+from lowthread._hooks import report
+from lowthread._threadlocal import enter_this_thread, leave_this_thread
+
+# What threads that have been started but do not run yet are to do, by the number that the
+# core carries for them. Never a pointer: one that comes late, or twice, finds nothing.
+_tasks = {}
+_numbers = itertools.count(1)
+
+
+def start(function, args, kwargs):
+    """Start a thread; return its ident, or minus the errno of a refusal."""
+    number = next(_numbers)
+    # A subclass of tuple may have an iterator of its own, which C would not use.
+    args = tuple.__getitem__(args, slice(None))
+    _tasks[number] = (function, args, kwargs or {})
+    ident = lib.lt_start(ffi.cast("void *", number))
+    if ident < 0:
+        del _tasks[number]
+    return ident
+
+
+def _ignore(*exc_info):
+    """Keep cffi from printing: what a thread raises has been reported, or cannot be."""
+
+
+@ffi.def_extern(onerror=_ignore)
+def lt_run(number):
+    task = _tasks.pop(int(ffi.cast("uintptr_t", number)), None)
+    if task is None:
+        return
+    lib.lt_count_up()
+    enter_this_thread()
+    try:
+        _run(*task)
+    finally:
+        # `task` still holds the function: who learns that it is gone finds the thread no
+        # longer counted.
+        leave_this_thread()
+        lib.lt_count_down()
+
+
+def _run(function, args, kwargs):
+    try:
+        function(*args, **kwargs)
+        return
+    except SystemExit:
+        return
+    except BaseException as error:
+        # The first frame is this one; the traceback begins at the function's.
+        failure = error.with_traceback(error.__traceback__.tb_next)
+    # Not while it is being handled: an exception of the hook's has no other behind it.
+    report(function, failure)

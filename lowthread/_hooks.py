@@ -1,0 +1,69 @@
+"""What becomes of an exception that leaves a thread's function.
+
+The rule is the documentation page's ("When the function terminates with an unhandled
+exception, `sys.unraisablehook()` is called to handle the exception. The *object* attribute
+of the hook argument is *function*."), and the order of things is that of CPython's
+`_PyErr_WriteUnraisableMsg` (`Python/errors.c`).
+"""
+
+import sys
+
+from lowthread._backend import PYPY
+
+_MESSAGE = "Exception ignored in thread started by"
+
+# Kept, because a program may delete the name.
+_default_hook = sys.__unraisablehook__
+
+
+def _find_args_type():
+    # The default hook accepts nothing but this type, which has no public name: the
+    # interpreter makes it at start, as a subclass of tuple.
+    for subclass in tuple.__subclasses__():
+        if subclass.__name__ == "UnraisableHookArgs":
+            return subclass
+    raise ImportError("this interpreter has no UnraisableHookArgs")
+
+
+_ArgsType = _find_args_type()
+
+
+def _make_args(error, message, culprit):
+    fields = (type(error), error, error.__traceback__, message, culprit)
+    # PyPy has a sixth: text to print after the traceback.
+    return _ArgsType((*fields, "") if PYPY else fields)
+
+
+def _print(args):
+    try:
+        _default_hook(args)
+    except BaseException:
+        pass
+
+
+def report(function, error):
+    """Give `error`, which left the thread's `function`, to `sys.unraisablehook`.
+
+    Never raises: a hook that fails is itself reported by the default hook; one that is
+    None or was deleted is the default hook.
+    """
+    try:
+        args = _make_args(error, _MESSAGE, function)
+        if not hasattr(sys, "unraisablehook"):
+            _print(args)
+            return
+        hook = sys.unraisablehook
+        culprit, message = None, "Exception ignored in audit hook"
+        try:
+            sys.audit("sys.unraisablehook", hook, args)
+            culprit, message = hook, "Exception ignored in sys.unraisablehook"
+            if hook is None:
+                _print(args)
+            else:
+                hook(args)
+        except BaseException as failure:
+            # Its traceback begins in the hook, not here.
+            failure = failure.with_traceback(failure.__traceback__.tb_next)
+            _print(_make_args(failure, message, culprit))
+    except BaseException:
+        pass

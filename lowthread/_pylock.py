@@ -1,0 +1,166 @@
+"""The lock type as a Python class over the core: where there is none in C, on PyPy."""
+
+from lowthread._arguments import FOREVER, UNSET, wait_in_ns
+from lowthread._backend import ffi, lib
+
+_new = ffi.new
+_new_cell = ffi.typeof("lt_lock *")
+_new_flag = ffi.typeof("bool *")
+_try = lib.lt_lock_try
+_release = lib.lt_lock_release
+_reset = lib.lt_lock_reset
+_is_held = lib.lt_lock_is_held
+_wait = lib.lt_acquire
+_now = lib.lt_now
+_ACQUIRED = lib.LT_ACQUIRED
+_TIMED_OUT = lib.LT_TIMED_OUT
+_NOT_HELD = lib.LT_NOT_HELD
+
+
+def _wait_for(cell, ns):
+    """Wait for the lock in `cell` for at most `ns`; return whether it was taken."""
+    since = _now()
+    deadline = min(since + ns, FOREVER)
+    taken = _new(_new_flag)
+    try:
+        # A verdict that is neither means that a signal handler may be due. The interpreter
+        # runs it between the rounds of this loop: if it raises, the lock is not held, and if it
+        # does not, the wait goes on to the same deadline, in the same place of the queue.
+        while True:
+            verdict = _wait(cell, since, deadline, taken)
+            if verdict == _ACQUIRED:
+                return True
+            if verdict == _TIMED_OUT:
+                return False
+    except BaseException:
+        # It may also run one between the lock's being taken and our knowing of it, and the
+        # caller of a wait that raises is not going to release the lock.
+        if taken[0]:
+            _release(cell)
+        raise
+
+
+class _Final(type):
+    """The type of types that cannot be changed or derived from, like those of C."""
+
+    def __new__(mcls, name, bases, namespace):
+        for base in bases:
+            if isinstance(base, _Final):
+                raise TypeError(f"type '{_name_of(base)}' is not an acceptable base type")
+        return super().__new__(mcls, name, bases, namespace)
+
+    def __setattr__(cls, name, value):
+        raise _is_immutable(cls, name)
+
+    def __delattr__(cls, name):
+        raise _is_immutable(cls, name)
+
+    def __call__(cls, *args, **kwargs):
+        if kwargs:
+            raise TypeError(f"{cls.__name__}() takes no keyword arguments")
+        if args:
+            raise TypeError(f"{cls.__name__} expected 0 arguments, got {len(args)}")
+        return cls.__new__(cls)
+
+
+def _is_immutable(cls, name):
+    return TypeError(f"cannot set {name!r} attribute of immutable type '{_name_of(cls)}'")
+
+
+def _name_of(cls):
+    return f"{cls.__module__}.{cls.__name__}"
+
+
+class lock(metaclass=_Final):
+    """A lock object is a synchronization primitive.
+
+    `allocate_lock()`, or calling this type, makes one; it is unlocked. Its methods are
+
+    acquire() -- lock the lock, possibly blocking until it can be obtained
+    release() -- unlock the lock
+    locked() -- test whether the lock is currently locked
+
+    and it works in a `with` statement. A lock is not owned by the thread that locked it;
+    any thread may unlock it. A thread that locks a lock which it has locked already blocks
+    until another thread unlocks it.
+    """
+
+    __slots__ = ("__weakref__", "_cell")
+    __module__ = "lowthread"
+
+    def __new__(cls):
+        self = object.__new__(cls)
+        self._cell = _new(_new_cell)
+        return self
+
+    def acquire(self, /, blocking=True, timeout=UNSET):
+        """Lock the lock; return whether that succeeded.
+
+        blocking: if true, wait until the lock is free; if false, only try.
+        timeout: seconds to wait at most, an int or a float, up to `TIMEOUT_MAX`; -1, the
+        default, is no limit, and all that is allowed for a call that does not block.
+
+        The wait is on the monotonic clock and is never shorter than asked. A signal handler
+        that raises ends it without the lock.
+
+        Raises ValueError for a negative timeout, for NaN, or for a timeout with
+        `blocking=False`; OverflowError for one that is too long; TypeError for anything that
+        is neither a float nor has `__index__`.
+        """
+        if blocking is True and timeout is UNSET:
+            return _try(self._cell) or _wait_for(self._cell, FOREVER)
+        ns = wait_in_ns(blocking, timeout)
+        return _try(self._cell) or (ns > 0 and _wait_for(self._cell, ns))
+
+    def release(self, /):
+        """Unlock the lock, so that one of those who wait for it can have it.
+
+        Any thread may do so, not only the one that locked it. Raises RuntimeError if the lock
+        is not locked.
+        """
+        if _release(self._cell) == _NOT_HELD:
+            raise RuntimeError("release unlocked lock")
+
+    def locked(self, /):
+        """Return whether the lock is locked."""
+        return _is_held(self._cell)
+
+    def __enter__(self, /):
+        """Lock the lock."""
+        return _try(self._cell) or _wait_for(self._cell, FOREVER)
+
+    def __exit__(self, /, *exc_info):
+        """Release the lock."""
+        if _release(self._cell) == _NOT_HELD:
+            raise RuntimeError("release unlocked lock")
+
+    def _at_fork_reinit(self, /):
+        """Make the lock free, whoever has it: for a child process after fork."""
+        _reset(self._cell)
+
+    def acquire_lock(self, /, blocking=True, timeout=UNSET):
+        """An obsolete synonym of acquire()."""
+        return self.acquire(blocking, timeout)
+
+    def release_lock(self, /):
+        """An obsolete synonym of release()."""
+        return self.release()
+
+    def locked_lock(self, /):
+        """An obsolete synonym of locked()."""
+        return self.locked()
+
+    def __repr__(self):
+        state = "locked" if _is_held(self._cell) else "unlocked"
+        return f"<{state} {_name_of(type(self))} object at {id(self):#x}>"
+
+    def __reduce_ex__(self, protocol):
+        if protocol < 2:
+            self.__reduce__()
+        raise TypeError(f"cannot pickle '{_name_of(type(self))}' object")
+
+    def __getstate__(self):
+        return None
+
+    def __reduce__(self):
+        raise TypeError(f"cannot pickle {type(self).__name__!r} object")

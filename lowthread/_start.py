@@ -1,0 +1,128 @@
+"""Starting a thread: what is checked, announced and handed to the core."""
+
+import atexit
+import builtins
+import operator
+import os
+import sys
+
+from lowthread._backend import PYPY, lib, native
+from lowthread._builtin import builtin, synonym
+from lowthread._hooks import report
+
+if PYPY:
+    from lowthread._callback import start as _start
+else:
+    atexit.register(native.prepare_exit)
+
+    def _start(function, args, kwargs):
+        return native.start(function, args, kwargs, report)
+
+
+_MIN_STACK_SIZE = 32768  # bytes: CPython's THREAD_STACK_MIN
+_MAX_STACK_SIZE = sys.maxsize
+
+# An exception of its own since 3.13, where it is a kind of RuntimeError.
+_ShutdownError = getattr(builtins, "PythonFinalizationError", RuntimeError)
+
+_NOT_GIVEN = {}  # what the signature shows for kwargs; only its identity counts
+
+
+@builtin(least=2, most=3)
+def start_new_thread(function, args, kwargs=_NOT_GIVEN, /):
+    """Start a new thread and return its identifier, an int (see `get_ident`).
+
+    The thread calls `function(*args, **kwargs)`, with a copy of kwargs. It ends silently when
+    the function returns, whatever that is, or raises SystemExit. Any other exception goes to
+    `sys.unraisablehook`, with `object` the function.
+
+    function: a callable.
+    args: a tuple.
+    kwargs: optional, a dictionary.
+
+    Raises an auditing event `_thread.start_new_thread` with arguments function, args, kwargs
+    (None if not given); a hook that raises stops the start.
+
+    Raises TypeError for arguments of other types, and RuntimeError("can't start new thread")
+    when the system refuses, with an OSError that says why as its cause. When the interpreter
+    is shutting down: RuntimeError, from 3.13 on its subclass PythonFinalizationError.
+    """
+    if not callable(function):
+        raise TypeError("first arg must be callable")
+    # By type(), as C does: what an object claims as its __class__ does not count.
+    if not issubclass(type(args), tuple):
+        raise TypeError("2nd arg must be a tuple")
+    if kwargs is _NOT_GIVEN:
+        kwargs = None
+    elif not issubclass(type(kwargs), dict):
+        raise TypeError("optional 3rd arg must be a dictionary")
+    sys.audit("_thread.start_new_thread", function, args, kwargs)
+    if sys.is_finalizing():
+        raise _ShutdownError("can't create new thread at interpreter shutdown")
+    if kwargs is not None:
+        # Not dict.copy(), which asks a subclass for its keys.
+        kwargs = dict(dict.items(kwargs))
+    ident = _start(function, args, kwargs)
+    if ident < 0:
+        cause = OSError(-ident, os.strerror(-ident))
+        raise RuntimeError("can't start new thread") from cause
+    return ident
+
+
+@builtin(most=1)
+def stack_size(size=0, /):
+    """Set the stack size of threads started from now on; return the one before.
+
+    size: bytes; 0, also without an argument, is the system's default. Any number from 32768
+    (32 KiB) on will do; a thread gets at least that, in whole pages.
+
+    Raises ValueError for a size that is negative or too small, and changes nothing then.
+    """
+    size = int(operator.index(size))
+    if not -_MAX_STACK_SIZE - 1 <= size <= _MAX_STACK_SIZE:
+        raise OverflowError("Python int too large to convert to C ssize_t")
+    if size < 0:
+        raise ValueError("size must be 0 or a positive value")
+    if 0 < size < _MIN_STACK_SIZE:
+        raise ValueError(f"size not valid: {size} bytes")
+    return lib.lt_set_stack_size(size)
+
+
+@builtin()
+def exit():
+    """Raise SystemExit, which ends the thread silently unless it is caught."""
+    raise SystemExit
+
+
+@builtin()
+def get_ident():
+    """Return the identifier of the current thread, a nonzero int.
+
+    It tells apart the threads that exist at a time, has no meaning beyond that, and may be
+    used again for another thread after this one has ended.
+    """
+    return lib.lt_ident()
+
+
+@builtin()
+def get_native_id():
+    """Return the system's own number for the current thread, a nonnegative int.
+
+    No other thread of the whole system has it, until this one ends. Linux: gettid; macOS:
+    pthread_threadid_np; FreeBSD: pthread_getthreadid_np; OpenBSD: getthrid; NetBSD: _lwp_self;
+    DragonFly BSD: lwp_gettid; AIX: thread_self. Only Linux has been run.
+    """
+    return lib.lt_native_id()
+
+
+@builtin()
+def _count():
+    """Return how many threads started by `start_new_thread` have not ended yet.
+
+    A thread counts from when it begins to run.
+    """
+    return lib.lt_count()
+
+
+start_new = synonym("start_new", start_new_thread)
+exit_thread = synonym("exit_thread", exit)
