@@ -1,0 +1,145 @@
+"""What the tests share: waiting for threads, and running scripts in a process of their own."""
+
+import contextlib
+import os
+import pathlib
+import shlex
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+import lowthread
+
+ROOT = pathlib.Path(__file__).parent.parent
+SCRIPTS = ROOT / "tests" / "scripts"
+PYPY = sys.implementation.name == "pypy"
+
+#: Longer than anything here takes on a busy machine: a test that waits so long has failed.
+LONG = 60
+
+
+def wait_until(condition, what="condition"):
+    """Wait until condition() is true; fail after `LONG` seconds."""
+    deadline = time.monotonic() + LONG
+    while not condition():
+        assert time.monotonic() < deadline, f"still not: {what}"
+        time.sleep(0.001)
+
+
+class Raised(Exception):
+    """What `raise_it` raises."""
+
+
+def raise_it(signum, frame):
+    """Handle a signal by raising."""
+    raise Raised
+
+
+@contextlib.contextmanager
+def handling(signum, handler):
+    """Have a signal handled by `handler` in a `with` block."""
+    old = signal.signal(signum, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signum, old)
+
+
+class Process:
+    """A finished script: its exit code and what it printed."""
+
+    def __init__(self, code, out, err):
+        self.code, self.out, self.err = code, out, err
+
+    def ok(self):
+        """Check that it ended well and had nothing to complain of; return its output."""
+        assert (self.code, self.err) == (0, ""), f"exit code {self.code}\n{self.err}\n{self.out}"
+        return self.out
+
+
+def run_script(script, *args, timeout=LONG, python=(sys.executable,), **options):
+    """Run a script, given by its path or its text; a hang ends with a dump of its stacks."""
+    command = [*python, "-X", "faulthandler"]
+    if isinstance(script, pathlib.Path):
+        command.append(str(script))
+    else:
+        command += ["-c", textwrap.dedent(script)]
+    options.setdefault("env", {**os.environ, "PYTHONPATH": str(ROOT)})
+    process = subprocess.Popen(
+        [*command, *map(str, args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)
+        try:
+            out, err = process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+        pytest.fail(f"hangs:\n{err}\n{out}")
+    return Process(process.returncode, out, err)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    """Every test ends its threads, so that the next can count its own."""
+    yield
+    wait_until(lambda: lowthread._count() == 0, "all threads of the test have ended")
+
+
+@pytest.fixture
+def unraisable(monkeypatch):
+    """Collect what is given to `sys.unraisablehook` instead of having it printed."""
+    caught = []
+    monkeypatch.setattr(sys, "unraisablehook", caught.append)
+    return caught
+
+
+@pytest.fixture
+def stack_size():
+    """`lowthread.stack_size`, put back at the end."""
+    yield lowthread.stack_size
+    lowthread.stack_size(0)
+
+
+@pytest.fixture(scope="session")
+def slow_threads(tmp_path_factory):
+    """An environment in which threads are slow to begin, and processes slow to end."""
+    library = tmp_path_factory.mktemp("preload") / "slow_threads.so"
+    compiler = shlex.split(os.environ.get("CC", "cc"))
+    source = SCRIPTS / "slow_threads.c"
+    subprocess.run(
+        [*compiler, "-shared", "-fPIC", "-o", library, source, "-ldl", "-pthread"], check=True
+    )
+    return {**os.environ, "PYTHONPATH": str(ROOT), "LD_PRELOAD": str(library)}
+
+
+def run_threads(*functions):
+    """Run each function in a thread of its own until all have ended; raise what they raised."""
+    errors = []
+    done = [lowthread.allocate_lock() for _ in functions]
+
+    def run(function, lock):
+        try:
+            function()
+        except BaseException as error:  # to be raised where the test sees it
+            errors.append(error)
+        finally:
+            lock.release()
+
+    for function, lock in zip(functions, done):
+        lock.acquire()
+        lowthread.start_new_thread(run, (function, lock))
+    for lock in done:
+        assert lock.acquire(timeout=LONG), "the thread does not end"
+    if errors:
+        raise errors[0]

@@ -1,0 +1,171 @@
+"""Locks and threads in a forked child."""
+
+import sys
+
+from conftest import run_script
+
+# Since 3.12, forking with threads is warned of; it is what is tested here.
+PYTHON = (sys.executable, "-W", "ignore::DeprecationWarning")
+
+FORK = """
+import os, time, lowthread
+lock = lowthread.allocate_lock()
+
+def in_child(function):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            function()
+        except BaseException as error:
+            print(repr(error), flush=True)
+            os._exit(1)
+        os._exit(0)
+    status = os.waitpid(pid, 0)[1]
+    assert status == 0, status
+
+def wait_until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+def started(function):
+    lowthread.start_new_thread(function, ())
+    time.sleep(0.05)
+"""
+
+
+def fork(script):
+    run_script(FORK + script, python=PYTHON).ok()
+
+
+def test_a_lock_that_a_lost_thread_held_stays_held():
+    fork(
+        """
+gate = lowthread.allocate_lock()
+gate.acquire()
+def holds():
+    with lock, gate:
+        pass
+started(holds)
+def child():
+    assert lock.locked()
+    assert lock.acquire(timeout=0.01) is False
+    lock._at_fork_reinit()
+    assert lock.acquire(False)
+in_child(child)
+gate.release()
+"""
+    )
+
+
+def test_the_waiters_are_not_there():
+    fork(
+        """
+lock.acquire()
+for _ in range(5):
+    started(lock.acquire)
+def child():
+    lock.release()
+    assert lock.acquire(timeout=1) is True
+    lock.release()
+    assert not lock.locked()
+in_child(child)
+for _ in range(5):
+    lock.release()
+    while not lock.locked():
+        time.sleep(0.001)
+"""
+    )
+
+
+def test_the_child_can_start_threads():
+    fork(
+        """
+def child():
+    done = lowthread.allocate_lock()
+    done.acquire()
+    lowthread.start_new_thread(done.release, ())
+    assert done.acquire(timeout=30)
+lock.acquire()
+started(lock.acquire)
+in_child(child)
+lock.release()
+"""
+    )
+
+
+def test_the_child_counts_its_own():
+    fork(
+        """
+lock.acquire()
+for _ in range(3):
+    started(lock.acquire)
+wait_until(lambda: lowthread._count() == 3)
+def child():
+    assert lowthread._count() == 0
+    started(lock.acquire)
+    wait_until(lambda: lowthread._count() == 1)
+in_child(child)
+def forks():
+    def child():
+        assert lowthread._count() == 1
+    in_child(child)
+    done.release()
+done = lowthread.allocate_lock()
+done.acquire()
+lowthread.start_new_thread(forks, ())
+assert done.acquire(timeout=30)
+"""
+    )
+
+
+def test_forks_amid_business():
+    fork(
+        """
+stop = []
+locks = [lowthread.allocate_lock() for _ in range(3)]
+def business():
+    n = 0
+    while not stop:
+        n += 1
+        if locks[n % 3].acquire(timeout=0.001):
+            locks[n % 3].release()
+def child():
+    own = lowthread.allocate_lock()
+    with own:
+        assert own.acquire(timeout=0.001) is False
+    done = lowthread.allocate_lock()
+    done.acquire()
+    lowthread.start_new_thread(done.release, ())
+    assert done.acquire(timeout=30)
+for _ in range(4):
+    lowthread.start_new_thread(business, ())
+for _ in range(30):
+    in_child(child)
+stop.append(True)
+"""
+    )
+
+
+def test_values_of_lost_threads():
+    fork(
+        """
+local = lowthread._local()
+local.value = "main"
+lock.acquire()
+def sets():
+    local.value = "thread"
+    lock.acquire()
+started(sets)
+def child():
+    assert local.value == "main"
+    seen = []
+    for n in range(10):
+        started(lambda: seen.append(vars(local).copy()))
+        wait_until(lambda: len(seen) == n + 1)
+    assert seen == [{}] * 10, seen
+in_child(child)
+lock.release()
+"""
+    )

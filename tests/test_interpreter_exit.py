@@ -1,0 +1,173 @@
+"""The interpreter exits while threads start, run and wait."""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from conftest import LONG, PYPY, SCRIPTS, run_script
+
+PROCESSES = 200
+
+
+def test_processes_exit_with_their_code_and_nothing_on_stderr():
+    def run(seed):
+        result = run_script(SCRIPTS / "exit_while_busy.py", seed % 5, seed)
+        return (result.code, result.out, result.err) == (seed % 5, "", ""), seed, result
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(run, range(PROCESSES)))
+    bad = [(seed, r.code, r.err[:2000]) for ok, seed, r in results if not ok]
+    assert not bad, f"{len(bad)} of {PROCESSES}: {bad[:3]}"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is for ELF systems")
+@pytest.mark.parametrize("prepared", [True, False])
+def test_threads_that_come_when_the_interpreter_is_gone(slow_threads, prepared):
+    """Newborn ones, and those whose wait ends: none may touch it."""
+    # The exit waits for the newborn, unless somebody has thrown away what atexit was to do.
+    prepare = "" if prepared else "import atexit; atexit._clear()"
+    for _ in range(3):
+        result = run_script(
+            f"""
+            import sys, time, lowthread
+            {prepare}
+            held = lowthread.allocate_lock()
+            held.acquire()
+            def waits(timeout):
+                held.acquire(timeout=timeout)
+            for n in range(15):
+                lowthread.start_new_thread(waits, (0.3 + n * 0.02,))
+            time.sleep(0.3)
+            for n in range(15):
+                lowthread.start_new_thread(print, ("too late?",), {{"file": sys.stderr}})
+            sys.exit(3)
+            """,
+            env=slow_threads,
+        )
+        assert (result.code, result.out) == (3, "")
+        # Some are in time for the end of the main thread.
+        assert set(result.err.splitlines()) <= {"too late?"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is for ELF systems")
+@pytest.mark.parametrize("where", ["at the end", "atexit", "in another thread"])
+def test_threads_that_are_born_while_the_interpreter_is_finalized(slow_threads, where):
+    """Finalization deletes the state of each thread, and must not meet one being made."""
+    result = run_script(
+        f"""
+        import atexit, sys, time
+        def start():
+            for n in range(15):
+                lowthread.start_new_thread(len, ("",))
+        def start_for_ever():
+            while True:
+                lowthread.start_new_thread(len, ("",))
+        where = {where!r}
+        if where == "atexit":
+            atexit.register(start)  # before the import: it runs last
+        import lowthread
+        if where == "in another thread":
+            lowthread.start_new_thread(start_for_ever, ())
+            time.sleep(0.3)
+        elif where == "at the end":
+            start()
+        sys.exit(3)
+        """,
+        # Thousands of threads may ask for the GIL before the main one gets it again.
+        timeout=5 * LONG,
+        # What is freed is overwritten: to use it afterwards shows.
+        env={**slow_threads, "MALLOC_PERTURB_": "85"},
+    )
+    assert (result.code, result.out, result.err) == (3, "", "")
+
+
+@pytest.mark.parametrize("order", ["import lowthread\n{}", "{}\nimport lowthread"])
+def test_threads_start_from_atexit_functions(order):
+    """Also from those that were registered before the import, which run last."""
+    register = """
+import atexit
+def start():
+    import lowthread
+    done = lowthread.allocate_lock()
+    done.acquire()
+    lowthread.start_new_thread(lambda: (print("started"), done.release()), ())
+    assert done.acquire(timeout=30)
+atexit.register(start)
+"""
+    assert run_script(order.format(register)).ok() == "started\n"
+
+
+@pytest.mark.skipif(PYPY, reason="PyPy does not finalize its modules, and knows no such time")
+def test_no_threads_while_the_interpreter_is_torn_down():
+    result = run_script(
+        """
+        import lowthread
+        class Last:
+            def __del__(self, start=lowthread.start_new_thread, print=print):
+                try:
+                    start(print, ("started",))
+                except RuntimeError as error:
+                    print(type(error).__name__, error)
+        last = Last()  # is gone when the interpreter is being finalized
+        """
+    )
+    name = "PythonFinalizationError" if sys.version_info >= (3, 13) else "RuntimeError"
+    assert result.ok() == f"{name} can't create new thread at interpreter shutdown\n"
+
+
+def test_a_lock_taken_in_a_destructor_at_exit():
+    """Beside threads that take the same lock all the time."""
+    for _ in range(5):
+        result = run_script(
+            """
+            import sys, time, lowthread
+            lock = lowthread.allocate_lock()
+            def loop():
+                while True:
+                    with lock:
+                        pass
+            for _ in range(2):
+                lowthread.start_new_thread(loop, ())
+            class Last:
+                def __init__(self):
+                    self.lock = lock
+                def __del__(self):
+                    self.lock.acquire(timeout=5)
+            sys.last = Last()
+            time.sleep(0.02)
+            """
+        )
+        result.ok()
+
+
+def test_an_exception_in_the_main_thread():
+    result = run_script(
+        """
+        import lowthread
+        lock = lowthread.allocate_lock()
+        lock.acquire()
+        for _ in range(5):
+            lowthread.start_new_thread(lock.acquire, ())
+        raise KeyError("main")
+        """
+    )
+    assert result.code == 1
+    assert result.err.endswith("KeyError: 'main'\n")
+
+
+def test_a_waiting_main_thread_is_ended_by_the_keyboard():
+    result = run_script(
+        """
+        import os, signal, time, lowthread
+        lock = lowthread.allocate_lock()
+        lock.acquire()
+        def interrupt():
+            time.sleep(0.1)
+            lowthread.interrupt_main()
+            lock.acquire()
+        lowthread.start_new_thread(interrupt, ())
+        lock.acquire()
+        """
+    )
+    assert result.code != 0
+    assert result.err.endswith("KeyboardInterrupt\n")

@@ -1,0 +1,145 @@
+"""The arguments of acquire, and what is said of wrong ones: CPython 3.13's words."""
+
+import decimal
+import fractions
+import re
+
+import pytest
+from conftest import PYPY
+
+import lowthread
+
+
+@pytest.fixture
+def lock():
+    return lowthread.allocate_lock()
+
+
+class Index:
+    def __init__(self, value):
+        self.value = value
+
+    def __index__(self):
+        return self.value
+
+
+class OnlyFloat:
+    def __float__(self):
+        return 1.0
+
+
+NEGATIVE = "timeout value must be a non-negative number"
+TOO_LARGE_FLOAT = "timestamp out of range for platform time_t"
+TOO_LARGE_INT = "timestamp too large to convert to C PyTime_t"
+
+WRONG = [
+    ((False, 1), ValueError, "can't specify a timeout for a non-blocking call"),
+    ((False, 0), ValueError, "can't specify a timeout for a non-blocking call"),
+    ((False, -2), ValueError, "can't specify a timeout for a non-blocking call"),
+    ((True, -2), ValueError, NEGATIVE),
+    ((True, -0.5), ValueError, NEGATIVE),
+    ((True, -1e-10), ValueError, NEGATIVE),
+    ((True, -1.5), ValueError, NEGATIVE),
+    ((True, -9223372036), ValueError, NEGATIVE),
+    ((True, float("nan")), ValueError, "Invalid value NaN (not a number)"),
+    ((True, float("inf")), OverflowError, TOO_LARGE_FLOAT),
+    ((True, float("-inf")), OverflowError, TOO_LARGE_FLOAT),
+    ((True, 9223372036.9), OverflowError, TOO_LARGE_FLOAT),
+    ((True, 1e300), OverflowError, TOO_LARGE_FLOAT),
+    ((True, -1e300), OverflowError, TOO_LARGE_FLOAT),
+    ((True, 9223372037), OverflowError, TOO_LARGE_INT),
+    ((True, 2**70), OverflowError, TOO_LARGE_INT),
+    ((True, -(2**70)), OverflowError, TOO_LARGE_INT),
+    ((False, 1e300), OverflowError, TOO_LARGE_FLOAT),
+    ((True, "1"), TypeError, "'str' object cannot be interpreted as an integer"),
+    ((True, None), TypeError, "'NoneType' object cannot be interpreted as an integer"),
+    ((True, 1j), TypeError, "'complex' object cannot be interpreted as an integer"),
+    (
+        (True, decimal.Decimal(1)),
+        TypeError,
+        "'decimal.Decimal' object cannot be interpreted as an integer",
+    ),
+    ((True, fractions.Fraction(1)), TypeError, "'Fraction' object cannot be interpreted as an"),
+    ((True, OnlyFloat()), TypeError, "'OnlyFloat' object cannot be interpreted as an integer"),
+]
+
+
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize(("args", "error", "message"), WRONG)
+def test_wrong_arguments(lock, args, error, message, held):
+    if held:
+        lock.acquire()
+    # PyPy names a type without its module.
+    message = re.escape(message).replace("decimal\\.Decimal", r"(decimal\.)?Decimal")
+    for acquire in [lock.acquire, lock.acquire_lock]:
+        with pytest.raises(error, match=f"^{message}"):
+            acquire(*args)
+    assert lock.locked() is held
+
+
+def test_an_error_of_a_truth_value_is_raised(lock):
+    class Untrue:
+        def __bool__(self):
+            raise KeyError("bool")
+
+    with pytest.raises(KeyError, match="bool"):
+        lock.acquire(Untrue())
+    assert not lock.locked()
+
+
+@pytest.mark.parametrize(
+    "timeout",
+    [-1, -1.0, Index(-1), 0, 0.0, -0.0, False, True, 1e-12, 5, 5.5, Index(2), 1e9]
+    + [lowthread.TIMEOUT_MAX, int(lowthread.TIMEOUT_MAX), 9223372036.85],
+)
+def test_timeouts_that_are_accepted(lock, timeout):
+    assert lock.acquire(timeout=timeout) is True
+    lock.release()
+    assert lock.acquire(True, timeout) is True
+
+
+@pytest.mark.parametrize("timeout", [-1, -1.0, Index(-1)])
+def test_the_timeout_that_means_none_goes_with_a_try(lock, timeout):
+    assert lock.acquire(False, timeout) is True
+    assert lock.acquire(False, timeout) is False
+
+
+@pytest.mark.parametrize("timeout", [0, 0.001, Index(0), False])
+def test_timeouts_that_run_out(lock, timeout):
+    lock.acquire()
+    assert lock.acquire(True, timeout) is False
+
+
+@pytest.mark.skipif(PYPY, reason="a function in Python has Python's own words")
+@pytest.mark.parametrize(
+    ("args", "kwargs", "message"),
+    [
+        ((True, 1, 2), {}, "acquire() takes at most 2 arguments (3 given)"),
+        ((True,), {"timeout": 1, "x": 2}, "acquire() takes at most 2 arguments (3 given)"),
+        ((), {"a": 1, "b": 2, "c": 3}, "acquire() takes at most 2 keyword arguments (3 given)"),
+        ((), {"wait": 1}, "acquire() got an unexpected keyword argument 'wait'"),
+        (
+            (1,),
+            {"blocking": 1},
+            "argument for acquire() given by name ('blocking') and position (1)",
+        ),
+    ],
+)
+def test_the_words_of_wrong_calls(lock, args, kwargs, message):
+    for acquire in [lock.acquire, lock.acquire_lock]:
+        with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+            acquire(*args, **kwargs)
+
+
+def test_wrong_calls(lock):
+    for call in [
+        lambda: lock.acquire(True, 1, 2),
+        lambda: lock.acquire(wait=True),
+        lambda: lock.acquire(True, blocking=True),
+        lambda: lock.release(1),
+        lambda: lock.locked(1),
+        lambda: lock._at_fork_reinit(1),
+    ]:
+        with pytest.raises(TypeError):
+            call()
+    assert not lock.locked()

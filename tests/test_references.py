@@ -1,0 +1,98 @@
+"""Nothing is leaked, and nothing is let go that is not ours: references are counted right."""
+
+import sys
+
+import pytest
+from conftest import PYPY
+
+import lowthread
+
+pytestmark = pytest.mark.skipif(PYPY, reason="there is no counting of references on PyPy")
+
+N = 1000
+
+
+def free():
+    return lowthread.allocate_lock()
+
+
+def held():
+    lock = lowthread.allocate_lock()
+    lock.acquire()
+    return lock
+
+
+def enter_and_exit(lock):
+    with lock:
+        pass
+
+
+def acquire_and_release(*args, **kwargs):
+    def action(lock):
+        lock.acquire(*args, **kwargs)
+        lock.release()
+
+    return action
+
+
+def fails(error, function, *args, **kwargs):
+    def action(lock):
+        try:
+            getattr(lock, function)(*args, **kwargs)
+        except error:
+            return
+        raise AssertionError("did not raise")
+
+    return action
+
+
+def release_and_acquire(lock):
+    lock.release()
+    lock.acquire()
+
+
+TIMEOUT = 1234.5
+ACTIONS = {
+    "with": (free, enter_and_exit),
+    "acquire()": (free, acquire_and_release()),
+    "acquire(True)": (free, acquire_and_release(True)),
+    "acquire(False)": (free, acquire_and_release(False)),
+    "acquire(1)": (free, acquire_and_release(1)),
+    "acquire(True, t)": (free, acquire_and_release(True, TIMEOUT)),
+    "acquire(timeout=t)": (free, acquire_and_release(timeout=TIMEOUT)),
+    "acquire(blocking=, timeout=)": (free, acquire_and_release(blocking=True, timeout=TIMEOUT)),
+    "acquire(False) of a held lock": (held, lambda lock: lock.acquire(False)),
+    "acquire(timeout=0) of a held lock": (held, lambda lock: lock.acquire(timeout=0)),
+    "too many arguments": (free, fails(TypeError, "acquire", TIMEOUT, TIMEOUT, TIMEOUT)),
+    "an unknown argument": (free, fails(TypeError, "acquire", wait=TIMEOUT)),
+    "a wrong argument": (free, fails(ValueError, "acquire", timeout=-TIMEOUT)),
+    "release of a free lock": (free, fails(RuntimeError, "release")),
+    "release": (held, release_and_acquire),
+    "locked": (free, lambda lock: lock.locked()),
+    "repr": (free, repr),
+    "reinit": (free, lambda lock: lock._at_fork_reinit()),
+    "a new one": (free, lambda lock: lowthread.LockType()),
+    "a new one with arguments": (free, fails(TypeError, "__class__", TIMEOUT)),
+    "interrupt_main": (free, lambda lock: lowthread.interrupt_main(64)),
+    "stack_size": (free, lambda lock: lowthread.stack_size(0)),
+    "get_ident": (free, lambda lock: (lowthread.get_ident(), lowthread.get_native_id())),
+}
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_references(name):
+    make, action = ACTIONS[name]
+    lock = make()
+    watched = [True, False, None, TIMEOUT, lowthread.LockType, lock]
+
+    def count():
+        return [sys.getrefcount(thing) for thing in watched]
+
+    for _ in range(10):
+        action(lock)
+    before = count()
+    for _ in range(N):
+        action(lock)
+    changes = [now - then for now, then in zip(count(), before)]
+    # The interpreter's own caches come and go; a mistake would show N times.
+    assert all(abs(change) < N / 10 for change in changes), changes
