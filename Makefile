@@ -1,0 +1,136 @@
+# What can be done here; `make` alone lists it.
+#
+#   PYTHON   the interpreter to build for, python3 unless given
+#   WAIT     how threads sleep: futex (Linux's default) or pthread
+
+PYTHON ?= python3
+ifeq ($(strip $(PYTHON)),)
+override PYTHON := python3
+endif
+WAIT ?=
+CC ?= cc
+
+ifneq ($(filter-out futex pthread,$(WAIT)),)
+$(error WAIT is '$(WAIT)', but must be futex or pthread)
+endif
+
+# .venv is python3's; an interpreter that was named has one of its own.
+TAG := $(shell $(PYTHON) -c 'import sys; print(sys.implementation.cache_tag)' 2>/dev/null)
+ifeq ($(PYTHON),python3)
+VENV := .venv
+else
+VENV := .venv-$(TAG)
+endif
+PY := $(VENV)/bin/python
+READY := $(VENV)/ready-for-$(TAG)
+
+help:
+	@echo 'make demo      build, and index the standard library with many threads'
+	@echo 'make build     build in place, so that `import lowthread` works from here'
+	@echo 'make test      build and test'
+	@echo 'make test-all  the same for every interpreter found'
+	@echo 'make test-c    the C core alone, with both ways to wait'
+	@echo 'make tsan      ... under ThreadSanitizer'
+	@echo 'make asan      ... under AddressSanitizer and UndefinedBehaviorSanitizer'
+	@echo 'make lint      ruff, and the C compiler with all warnings as errors'
+	@echo 'make clean     remove what was built'
+	@echo 'make distclean remove the virtual environments (.venv*) too'
+	@echo
+	@echo 'PYTHON=pypy3   another interpreter than python3; it gets a .venv-... of its own'
+	@echo 'WAIT=pthread   build with mutexes and conditions instead of futexes'
+
+# ---- environment and build ----
+
+preflight:
+	@command -v $(PYTHON) >/dev/null || { echo \
+	  "There is no '$(PYTHON)': install the package $(notdir $(PYTHON)), or name another interpreter with PYTHON=..." >&2; exit 1; }
+	@test -n "$(TAG)" || { echo \
+	  "'$(PYTHON)' does not run as a Python 3 interpreter: name another with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) tools/preflight.py
+
+# Made anew when `python3` has become another version.
+$(READY): tools/requirements.txt | preflight
+	@echo 'making $(VENV) for $(TAG) ...'
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install -q --disable-pip-version-check --upgrade -r tools/requirements.txt
+	@touch $@
+
+# Versions of CPython share one file, and setuptools does not see who built it last, nor
+# with which WAIT: so it is forced to build, and only the last builder's mark counts.
+SOURCES := $(wildcard csrc/*.[ch] csrc/cpython/*.[ch]) build_ffi.py setup.py
+BUILT := build/built-by-$(TAG)$(if $(WAIT),-$(WAIT))
+
+$(BUILT): $(READY) $(SOURCES)
+	@echo 'building for $(TAG) ...'
+	@rm -f build/built-by-*
+	@LOWTHREAD_WAIT=$(WAIT) $(PY) setup.py -q build_ext --inplace --force
+	@mkdir -p build
+	@touch $@
+
+build: $(BUILT) | preflight
+
+demo: build
+	@$(PY) -m demo.word_index
+
+# ---- tests ----
+
+test: build
+	@LOWTHREAD_WAIT=$(WAIT) $(PY) -m pytest -q $(TESTS)
+
+test-all:
+	@command -v python3 >/dev/null || { echo 'There is no python3: install the package python3.' >&2; exit 1; }
+	@python3 tools/test_all.py $(if $(WAIT),WAIT=$(WAIT))
+
+C_TESTS := wait lock thread
+C_WAITS := futex pthread
+C_FLAGS := -std=gnu11 -g -O2 -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Werror -pthread
+C_CORE := csrc/lt_lock.c csrc/lt_park.c csrc/lt_thread.c
+
+# $(1): a name; $(2): flags
+define run-c-tests
+@command -v $(CC) >/dev/null || { echo 'There is no C compiler ($(CC)): install the package gcc.' >&2; exit 1; }
+@mkdir -p build/c
+@set -e; for wait in $(C_WAITS); do for test in $(C_TESTS); do \
+  program=build/c/$(1)-$$wait-$$test; \
+  $(CC) $(C_FLAGS) $(2) -Icsrc -o $$program tests/c/test_$$test.c $(C_CORE) csrc/lt_wait_$$wait.c; \
+  $$program; \
+done; done
+@echo 'C tests passed ($(1)): $(C_WAITS)'
+endef
+
+test-c:
+	$(call run-c-tests,plain,)
+
+tsan:
+	$(call run-c-tests,tsan,-fsanitize=thread)
+
+asan:
+	$(call run-c-tests,asan,-fsanitize=address$(,)undefined -fno-sanitize-recover=all)
+
+, := ,
+
+# ---- keeping house ----
+
+.venv-lint/ready: | preflight
+	@rm -rf .venv-lint
+	@$(PYTHON) -m venv .venv-lint
+	@.venv-lint/bin/python -m pip install -q --disable-pip-version-check ruff==0.14.5
+	@touch $@
+
+lint: .venv-lint/ready $(READY)
+	@.venv-lint/bin/ruff check .
+	@.venv-lint/bin/ruff format --check .
+	@for wait in $(C_WAITS); do $(CC) $(C_FLAGS) -fsyntax-only $(C_CORE) csrc/lt_wait_$$wait.c || exit 1; done
+	@$(CC) $(C_FLAGS) -fsyntax-only csrc/cpython/*.c \
+	  -I$$($(PY) -c 'import sysconfig; print(sysconfig.get_paths()["include"])')
+	@echo 'The C sources compile without a warning.'
+
+clean:
+	rm -rf build dist *.egg-info lowthread/*.so .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf .venv*
+
+.PHONY: help preflight build demo test test-all test-c tsan asan lint clean distclean
