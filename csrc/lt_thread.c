@@ -160,10 +160,15 @@ void lt_gate_leave(void) {
     }
 }
 
+/* Nobody comes to stay any more: a change is one that leaves. */
 static void until_zero(lt_word *word, int64_t patience_ns) {
-    int64_t deadline = lt_now() + patience_ns;
-    uint32_t n;
+    uint32_t n, before = 0;
+    int64_t deadline = 0;
     while ((n = atomic_load_explicit(word, memory_order_seq_cst)) != 0) {
+        if (n != before) {
+            before = n;
+            deadline = lt_now() + patience_ns;
+        }
         if (lt_wait(word, n, deadline) == LT_EXPIRED) {
             break;
         }

@@ -37,7 +37,8 @@ long lt_count(void);
  *     lt_gate_leave();
  *
  * lt_gate_close() lets nobody in from then on but the caller's own thread, and
- * gives those between enter and leave `patience_ns` to be through. */
+ * waits for those between enter and leave to be through, until for `patience_ns`
+ * not one of them has left: they may be thousands. */
 bool lt_gate_enter(void);
 void lt_gate_leave(void);
 void lt_gate_close(int64_t patience_ns);
@@ -45,7 +46,7 @@ void lt_gate_open(void); /* for an interpreter that is started anew */
 
 /* Births: threads that have been started and are not known to Python yet.  Who starts
  * one counts it, and the newborn counts itself out; the end of the interpreter waits
- * for at most `patience_ns` until there is none. */
+ * until there is none, or for `patience_ns` none was counted out. */
 void lt_birth_begin(void);
 void lt_birth_end(void);
 void lt_births_wait(int64_t patience_ns);

@@ -111,16 +111,27 @@ def stack_size():
     lowthread.stack_size(0)
 
 
+def preloading(source, folder):
+    """Return an environment in which a library made of tests/scripts/`source` is preloaded."""
+    library = folder / f"{source}.so"
+    compiler = shlex.split(os.environ.get("CC", "cc"))
+    subprocess.run(
+        [*compiler, "-shared", "-fPIC", "-o", library, SCRIPTS / source, "-ldl", "-pthread"],
+        check=True,
+    )
+    return {**os.environ, "PYTHONPATH": str(ROOT), "LD_PRELOAD": str(library)}
+
+
 @pytest.fixture(scope="session")
 def slow_threads(tmp_path_factory):
     """An environment in which threads are slow to begin, and processes slow to end."""
-    library = tmp_path_factory.mktemp("preload") / "slow_threads.so"
-    compiler = shlex.split(os.environ.get("CC", "cc"))
-    source = SCRIPTS / "slow_threads.c"
-    subprocess.run(
-        [*compiler, "-shared", "-fPIC", "-o", library, source, "-ldl", "-pthread"], check=True
-    )
-    return {**os.environ, "PYTHONPATH": str(ROOT), "LD_PRELOAD": str(library)}
+    return preloading("slow_threads.c", tmp_path_factory.mktemp("preload"))
+
+
+@pytest.fixture(scope="session")
+def slow_gil(tmp_path_factory):
+    """An environment in which threads are slow to notice that they will not get the GIL."""
+    return preloading("slow_gil.c", tmp_path_factory.mktemp("preload"))
 
 
 def run_threads(*functions):

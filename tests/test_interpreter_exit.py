@@ -81,6 +81,29 @@ def test_threads_that_are_born_while_the_interpreter_is_finalized(slow_threads, 
     assert (result.code, result.out, result.err) == (3, "", "")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is for ELF systems")
+@pytest.mark.skipif(PYPY, reason="PyPy waits for its GIL in another way")
+def test_the_interpreter_stays_until_no_thread_asks_for_its_gil(slow_gil):
+    """However long they take, which is seconds where thousands ask at once."""
+    result = run_script(
+        """
+        import atexit, sys
+        def start():
+            for n in range(20):
+                lowthread.start_new_thread(len, ("",))
+        # Before the import: they run last, this one after the other.
+        atexit.register(sum, range(5_000_000))  # keeps the GIL, while they ask twice
+        atexit.register(start)
+        import lowthread
+        sys.setswitchinterval(0.02)
+        sys.exit(3)
+        """,
+        # What is freed is overwritten: to use it afterwards shows.
+        env={**slow_gil, "MALLOC_PERTURB_": "85"},
+    )
+    assert (result.code, result.out, result.err) == (3, "", "")
+
+
 @pytest.mark.parametrize("order", ["import lowthread\n{}", "{}\nimport lowthread"])
 def test_threads_start_from_atexit_functions(order):
     """Also from those that were registered before the import, which run last."""

@@ -237,9 +237,19 @@ static PyObject *start(PyObject *module, PyObject *arguments) {
 
 /* ---- the module ---- */
 
-/* How long the end of the interpreter waits for threads that are between the
- * gate and the GIL.  They are told to end within a switch interval (5 ms). */
-static const int64_t gate_patience_ns = 100 * LT_NS_PER_MS;
+/* For a thread that is between the gate and the GIL.  Up to 3.13 it is told to end within
+ * a switch interval (5 ms), and then needs nothing but the processor; from 3.14 on it may
+ * hang there for good, and in peace: it does not look at the interpreter any more. */
+static int64_t gate_patience_ns;
+static const int64_t gate_patience_if_ended_ns = 10 * LT_NS_PER_S;
+static const int64_t gate_patience_if_hung_ns = 100 * LT_NS_PER_MS;
+
+/* Not by PY_VERSION_HEX: one build is for many versions. */
+static int64_t learn_gate_patience(void) {
+    PyObject *version = PySys_GetObject("hexversion"); /* borrowed */
+    long hex = version == NULL ? 0 : PyLong_AsLong(version);
+    return hex >= 0x030E0000 ? gate_patience_if_hung_ns : gate_patience_if_ended_ns;
+}
 
 static void close_gate(PyObject *capsule) {
     (void)capsule;
@@ -260,6 +270,7 @@ static int add_gate(void) {
     if (dict == NULL || PyDict_GetItemString(dict, name) != NULL) {
         return 0; /* the second: somebody imports lowthread afresh */
     }
+    gate_patience_ns = learn_gate_patience();
     lt_gate_open();
     is_exiting = false;
     PyObject *capsule = PyCapsule_New(&anything, name, close_gate);
