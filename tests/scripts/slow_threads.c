@@ -1,22 +1,88 @@
 /* To be preloaded: every new thread takes a while to begin, and another while to make
  * itself known to Python (in the middle of which that calls pthread_setspecific()); the
- * process takes longer than the first to end, once the interpreter is gone. */
+ * process takes longer than the first to end, once the interpreter is gone.
+ *
+ * With SLOW_THREADS_STATES=guarded in the environment, what a new thread allocates before
+ * the second, which is its Python thread state, gets a page of its own that cannot be
+ * touched any more when it has been freed. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
-enum { STEP_US = 20000, STEPS = 15 };
+enum { STEP_US = 20000, STEPS = 15, PAGE = 4096, PAGES = 4096 };
+
+static _Thread_local int is_new;
+
+/* ---- memory ---- */
+
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t);
+extern void *__libc_realloc(void *, size_t);
+extern void __libc_free(void *);
+
+static char *pages;
+static atomic_int used;
+
+__attribute__((constructor)) static void reserve(void) {
+    const char *states = getenv("SLOW_THREADS_STATES");
+    if (states == NULL || strcmp(states, "guarded") != 0) {
+        return;
+    }
+    pages = mmap(NULL, (size_t)PAGES * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+static int is_page(void *memory) {
+    char *byte = memory;
+    return pages != NULL && byte >= pages && byte < pages + (size_t)PAGES * PAGE;
+}
+
+static void *new_page(size_t size) {
+    int number = size > PAGE ? PAGES : atomic_fetch_add(&used, 1);
+    if (number >= PAGES) {
+        return __libc_calloc(1, size);
+    }
+    char *page = pages + (size_t)number * PAGE;
+    mprotect(page, PAGE, PROT_READ | PROT_WRITE);
+    return page;
+}
+
+void *malloc(size_t size) {
+    return is_new && pages != NULL ? new_page(size) : __libc_malloc(size);
+}
+
+void *calloc(size_t n, size_t size) {
+    return is_new && pages != NULL ? new_page(n * size) : __libc_calloc(n, size);
+}
+
+void free(void *memory) {
+    if (is_page(memory)) {
+        mprotect(memory, PAGE, PROT_NONE);
+    } else {
+        __libc_free(memory);
+    }
+}
+
+void *realloc(void *memory, size_t size) {
+    if (!is_page(memory)) {
+        return __libc_realloc(memory, size);
+    }
+    void *other = __libc_malloc(size);
+    memcpy(other, memory, size < PAGE ? size : PAGE);
+    free(memory);
+    return other;
+}
+
+/* ---- threads ---- */
 
 typedef struct {
     void *(*entry)(void *);
     void *arg;
     int steps;
 } beginning;
-
-static _Thread_local int is_new;
 
 int pthread_setspecific(pthread_key_t key, const void *value) {
     int (*real)(pthread_key_t, const void *) =
