@@ -4,7 +4,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import LONG, PYPY, SCRIPTS, run_script
+from conftest import PYPY, SCRIPTS, run_script
 
 PROCESSES = 200
 
