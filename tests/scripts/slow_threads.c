@@ -2,9 +2,12 @@
  * itself known to Python (in the middle of which that calls pthread_setspecific()); the
  * process takes longer than the first to end, once the interpreter is gone.
  *
- * With SLOW_THREADS_STATES=guarded in the environment, what a new thread allocates before
- * the second, which is its Python thread state, gets a page of its own that cannot be
- * touched any more when it has been freed. */
+ * In the environment,
+ *   SLOW_THREADS_BEGIN=last      a new thread begins only when the interpreter is gone;
+ *   SLOW_THREADS_STATES=guarded  what it allocates before it has made itself known, which
+ *                                is its Python thread state, gets a page of its own that
+ *                                cannot be touched any more when it has been freed.
+ */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <pthread.h>
@@ -27,12 +30,16 @@ extern void __libc_free(void *);
 static char *pages;
 static atomic_int used;
 
+static int is_set(const char *name, const char *value) {
+    const char *is = getenv(name);
+    return is != NULL && strcmp(is, value) == 0;
+}
+
 __attribute__((constructor)) static void reserve(void) {
-    const char *states = getenv("SLOW_THREADS_STATES");
-    if (states == NULL || strcmp(states, "guarded") != 0) {
-        return;
+    if (is_set("SLOW_THREADS_STATES", "guarded")) {
+        size_t size = (size_t)PAGES * PAGE;
+        pages = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     }
-    pages = mmap(NULL, (size_t)PAGES * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
 static int is_page(void *memory) {
@@ -78,6 +85,8 @@ void *realloc(void *memory, size_t size) {
 
 /* ---- threads ---- */
 
+static atomic_int is_gone; /* the interpreter */
+
 typedef struct {
     void *(*entry)(void *);
     void *arg;
@@ -97,7 +106,13 @@ int pthread_setspecific(pthread_key_t key, const void *value) {
 static void *begin(void *arg) {
     beginning b = *(beginning *)arg;
     free(arg);
-    usleep((useconds_t)(b.steps * STEP_US));
+    if (is_set("SLOW_THREADS_BEGIN", "last")) {
+        while (!atomic_load(&is_gone)) {
+            usleep(1000);
+        }
+    } else {
+        usleep((useconds_t)(b.steps * STEP_US));
+    }
     is_new = 1;
     return b.entry(b.arg);
 }
@@ -117,4 +132,7 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*entry)
     return error;
 }
 
-__attribute__((destructor)) static void end(void) { usleep(STEP_US * (STEPS + 5)); }
+__attribute__((destructor)) static void end(void) {
+    atomic_store(&is_gone, 1);
+    usleep(STEP_US * (STEPS + 5));
+}
