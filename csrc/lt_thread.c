@@ -160,13 +160,14 @@ void lt_gate_leave(void) {
     }
 }
 
-/* Nobody comes to stay any more: a change is one that leaves. */
+/* Nobody comes to stay any more.  Those who are refused come and go, so that only fewer
+ * than ever is a sign that somebody has left. */
 static void until_zero(lt_word *word, int64_t patience_ns) {
-    uint32_t n, before = 0;
+    uint32_t n, fewest = UINT32_MAX;
     int64_t deadline = 0;
     while ((n = atomic_load_explicit(word, memory_order_seq_cst)) != 0) {
-        if (n != before) {
-            before = n;
+        if (n < fewest) {
+            fewest = n;
             deadline = lt_now() + patience_ns;
         }
         if (lt_wait(word, n, deadline) == LT_EXPIRED) {

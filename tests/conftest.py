@@ -18,6 +18,10 @@ ROOT = pathlib.Path(__file__).parent.parent
 SCRIPTS = ROOT / "tests" / "scripts"
 PYPY = sys.implementation.name == "pypy"
 
+# Ignored, where the tests run in the background, it would be ignored by the scripts too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 #: Longer than anything here takes on a busy machine: a test that waits so long has failed.
 LONG = 60
 
@@ -109,6 +113,12 @@ def stack_size():
     """`lowthread.stack_size`, put back at the end."""
     yield lowthread.stack_size
     lowthread.stack_size(0)
+
+
+#: Marks a test that takes an environment from `preloading`.
+preloads = pytest.mark.skipif(
+    "CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="what is preloaded is for glibc"
+)
 
 
 def preloading(source, folder):

@@ -48,6 +48,7 @@ def holds():
     with lock, gate:
         pass
 started(holds)
+wait_until(lock.locked)
 def child():
     assert lock.locked()
     assert lock.acquire(timeout=0.01) is False

@@ -4,14 +4,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import PYPY, SCRIPTS, run_script
+from conftest import LONG, PYPY, SCRIPTS, preloads, run_script
 
 PROCESSES = 200
 
 
 def test_processes_exit_with_their_code_and_nothing_on_stderr():
     def run(seed):
-        result = run_script(SCRIPTS / "exit_while_busy.py", seed % 5, seed)
+        result = run_script(SCRIPTS / "exit_while_busy.py", seed % 5, seed, timeout=5 * LONG)
         return (result.code, result.out, result.err) == (seed % 5, "", ""), seed, result
 
     with ThreadPoolExecutor(4) as pool:
@@ -20,7 +20,7 @@ def test_processes_exit_with_their_code_and_nothing_on_stderr():
     assert not bad, f"{len(bad)} of {PROCESSES}: {bad[:3]}"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is for ELF systems")
+@preloads
 def test_threads_that_begin_when_the_interpreter_is_gone(slow_threads):
     """None may touch it."""
     result = run_script(
@@ -36,7 +36,7 @@ def test_threads_that_begin_when_the_interpreter_is_gone(slow_threads):
     assert (result.code, result.out, result.err) == (3, "", "")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is for ELF systems")
+@preloads
 def test_waits_that_end_when_the_interpreter_is_gone(slow_threads):
     """Or shortly before."""
     for _ in range(3):
@@ -55,7 +55,7 @@ def test_waits_that_end_when_the_interpreter_is_gone(slow_threads):
         assert (result.code, result.out, result.err) == (3, "", "")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is for ELF systems")
+@preloads
 @pytest.mark.parametrize("where", ["at the end", "atexit", "in another thread"])
 def test_threads_that_are_born_while_the_interpreter_is_finalized(slow_threads, where):
     """Finalization deletes the state of each thread, and must not meet one being made.
@@ -65,7 +65,7 @@ def test_threads_that_are_born_while_the_interpreter_is_finalized(slow_threads, 
     """
     result = run_script(
         f"""
-        import atexit, sys
+        import atexit, sys, time
         def start():
             for n in range(15):
                 lowthread.start_new_thread(len, ("",))
@@ -74,6 +74,8 @@ def test_threads_that_are_born_while_the_interpreter_is_finalized(slow_threads, 
             ended.acquire()
             lowthread.start_new_thread(lambda: (start(), ended.release()), ())
             ended.acquire()
+            while lowthread._count():
+                time.sleep(0.001)
         where = {where!r}
         # Before the import: it runs last.
         if where == "atexit":
@@ -91,7 +93,36 @@ def test_threads_that_are_born_while_the_interpreter_is_finalized(slow_threads, 
     assert (result.code, result.out, result.err) == (3, "", "")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is for ELF systems")
+@pytest.mark.skipif(PYPY, reason="PyPy has no tracemalloc")
+def test_threads_start_at_exit_while_memory_is_traced():
+    """To make a thread's state takes the GIL then, so nobody may keep that and wait."""
+    result = run_script(
+        """
+        import atexit, sys
+        def start():
+            done = lowthread.allocate_lock()
+            for n in range(2):
+                done.acquire()
+                lowthread.start_new_thread(done.release, ())
+            done.acquire()
+        def start_in_another_thread():
+            ended = lowthread.allocate_lock()
+            ended.acquire()
+            lowthread.start_new_thread(lambda: (start(), ended.release()), ())
+            ended.acquire()
+            print("done")
+        # Before the import: they run last.
+        atexit.register(start_in_another_thread)
+        atexit.register(start)
+        import lowthread
+        lowthread.start_new_thread(len, ("",))
+        """,
+        python=(sys.executable, "-X", "tracemalloc"),
+    )
+    assert result.ok() == "done\n"
+
+
+@preloads
 @pytest.mark.skipif(PYPY, reason="PyPy waits for its GIL in another way")
 def test_the_interpreter_stays_until_no_thread_asks_for_its_gil(slow_gil):
     """However long they take, which is seconds where thousands ask at once."""

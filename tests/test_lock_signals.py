@@ -20,15 +20,20 @@ from conftest import (
 import lowthread
 
 
-def send_later(signum, times=1, after=0.05, then=lambda: None):
-    """Send a signal to the main thread from another, and call `then`."""
+def send_later(signum, calls=None, then=lambda: None):
+    """Send a signal to the main thread from another, and call `then`.
+
+    Three of them if there is a list of `calls`, each when that has the one before: two at
+    once can be one.
+    """
     main = threading.main_thread().ident
 
     def send():
-        for _ in range(times):
-            time.sleep(after)
+        for n in range(1 if calls is None else 3):
+            wait_until(lambda n=n: not n or len(calls) == n)
+            time.sleep(0.05)
             signal.pthread_kill(main, signum)
-        time.sleep(after)
+        time.sleep(0.05)
         then()
 
     lowthread.start_new_thread(send, ())
@@ -52,10 +57,9 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_a_handler_that_raises_ends_the_wait_without_the_lock(lock, way):
     begin = time.monotonic()
-    with handling(signal.SIGUSR1, raise_it):
+    with handling(signal.SIGUSR1, raise_it), pytest.raises(Raised):
         send_later(signal.SIGUSR1)
-        with pytest.raises(Raised):
-            WAYS[way](lock)
+        WAYS[way](lock)
     assert time.monotonic() - begin < LONG / 2
     lock.release()  # it was ours still ...
     assert lock.acquire(False)  # ... and nobody else's
@@ -64,7 +68,7 @@ def test_a_handler_that_raises_ends_the_wait_without_the_lock(lock, way):
 def test_a_handler_that_does_not_raise_lets_it_wait_for_what_is_left(lock):
     calls = []
     with handling(signal.SIGUSR1, lambda *args: calls.append(args)):
-        send_later(signal.SIGUSR1, times=3)
+        send_later(signal.SIGUSR1, calls)
         begin = time.monotonic()
         assert lock.acquire(timeout=0.5) is False
         waited = time.monotonic() - begin
@@ -76,17 +80,18 @@ def test_a_handler_that_does_not_raise_lets_it_wait_for_what_is_left(lock):
 def test_a_wait_that_was_interrupted_gets_the_lock(lock):
     calls = []
     with handling(signal.SIGUSR1, lambda *args: calls.append(args)):
-        send_later(signal.SIGUSR1, times=3, then=lock.release)
+        send_later(signal.SIGUSR1, calls, then=lock.release)
         assert lock.acquire() is True
         wait_until(lambda: lowthread._count() == 0)
+        wait_until(lambda: len(calls) == 3)
     assert len(calls) == 3
 
 
 def test_system_calls_that_restart_make_no_difference(lock):
     with handling(signal.SIGUSR1, raise_it):
         signal.siginterrupt(signal.SIGUSR1, False)
-        send_later(signal.SIGUSR1)
         with pytest.raises(Raised):
+            send_later(signal.SIGUSR1)
             lock.acquire()
 
 
@@ -167,12 +172,13 @@ def test_an_interrupted_waiter_keeps_its_place(lock):
     order = []
 
     def later_waiter():
-        time.sleep(0.1)
-        lock.acquire()
+        time.sleep(0.5)  # the main thread waits by then
+        assert lock.acquire(timeout=LONG)
         order.append("later")
+        lock.release()
 
     def interrupt_and_release():
-        time.sleep(0.2)
+        time.sleep(0.7)
         for _ in range(5):
             signal.pthread_kill(main, signal.SIGUSR1)
             time.sleep(0.02)
@@ -182,7 +188,7 @@ def test_an_interrupted_waiter_keeps_its_place(lock):
     with handling(signal.SIGUSR1, lambda *args: None):
         lowthread.start_new_thread(later_waiter, ())
         lowthread.start_new_thread(interrupt_and_release, ())
-        lock.acquire()
+        assert lock.acquire(timeout=LONG)
         order.append("first")
         lock.release()
         wait_until(lambda: len(order) == 2)
@@ -220,8 +226,8 @@ def test_the_keyboard_interrupts_a_wait():
             import time
             time.sleep(0.1)
             os.kill(os.getpid(), signal.SIGINT)
-        lowthread.start_new_thread(interrupt, ())
         try:
+            lowthread.start_new_thread(interrupt, ())
             lock.acquire()
         except KeyboardInterrupt:
             print("interrupted", lock.locked())

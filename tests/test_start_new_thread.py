@@ -182,10 +182,16 @@ def nothing(*args, **kwargs):
 
 
 def test_audit_event(audit):
+    done = []
+
+    def function(*args, **kwargs):
+        done.append(args)
+
     args, kwargs = (1, 2), {"a": 3}
-    lowthread.start_new_thread(nothing, args, kwargs)
-    lowthread.start_new_thread(nothing, ())
-    assert audit.events == [(nothing, args, kwargs), (nothing, (), None)]
+    lowthread.start_new_thread(function, args, kwargs)
+    lowthread.start_new_thread(function, ())
+    assert audit.events == [(function, args, kwargs), (function, (), None)]
+    wait_until(lambda: len(done) == 2)
     assert audit.events[0][2] is kwargs  # the caller's own, not a copy
 
 

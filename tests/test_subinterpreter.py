@@ -5,7 +5,7 @@ import signal
 import sys
 
 import pytest
-from conftest import run_script
+from conftest import preloads, run_script
 
 MODULES = ["_interpreters", "_xxsubinterpreters"]  # 3.13 on; before
 MODULE = next((name for name in MODULES if importlib.util.find_spec(name)), None)
@@ -65,7 +65,7 @@ interpreters.destroy(id)
     assert result.ok() == (ERROR if refused else WORKS)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is for ELF systems")
+@preloads
 def test_it_cannot_be_destroyed_while_a_thread_begins(slow_threads):
     """As with the interpreter's own threads: an error, to 3.11, or the interpreter aborts."""
     result = run_script(

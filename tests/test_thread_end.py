@@ -167,4 +167,4 @@ BODIES = {
 @pytest.mark.parametrize("body", BODIES)
 def test_memory_is_flat_over_20000_threads(body):
     setup, line = BODIES[body]
-    run_script(MEMORY.format(setup=setup, body=line, n=20000, limit=LIMIT), timeout=300).ok()
+    run_script(MEMORY.format(setup=setup, body=line, n=20000, limit=LIMIT), timeout=600).ok()

@@ -45,8 +45,7 @@ const lt_hooks lt_gil_hooks = {before_sleep, after_sleep};
 
 typedef struct {
     PyInterpreterState *interpreter;
-    bool is_awaited; /* by its starter: see start() */
-    lt_word begun;   /* 0, then whether the thread has a state or has failed */
+    lt_word *begun; /* where the starter waits, if it does: see await_birth() */
     PyObject *function, *args, *kwargs, *report;
 } task;
 
@@ -110,44 +109,53 @@ static void run(task *t) {
     pthread_cleanup_pop(1);
 }
 
-enum { LT_HAS_STATE = 1, LT_HAS_FAILED };
+/* What the starter learns, if it waits. */
+enum { LT_UNBORN, LT_HAS_STATE, LT_HAS_FAILED };
 
-/* Release and acquire: the state is seen where the interpreter looks for it. */
-static void end_birth(task *t, bool is_awaited, bool has_state) {
-    if (is_awaited) {
-        atomic_store_explicit(&t->begun, has_state ? LT_HAS_STATE : LT_HAS_FAILED,
-                              memory_order_release);
-        lt_wake(&t->begun, 1); /* by address: the starter may have freed a failed t */
+/* Release: the state is seen where the interpreter looks for it. */
+static void end_birth(lt_word *begun, bool has_state) {
+    if (begun == NULL) {
+        lt_birth_end();
+        return;
     }
-    lt_birth_end();
+    atomic_store_explicit(begun, has_state ? LT_HAS_STATE : LT_HAS_FAILED,
+                          memory_order_release);
+    lt_wake(begun, 1); /* by address: the starter may have gone on */
 }
 
-static bool await_birth(task *t) {
-    uint32_t begun;
-    while ((begun = atomic_load_explicit(&t->begun, memory_order_acquire)) == 0) {
-        (void)lt_wait(&t->begun, 0, LT_FOREVER);
+static void fail_birth(void *begun) { end_birth(begun, false); }
+
+static uint32_t wait_for_birth(lt_word *begun, int64_t deadline) {
+    uint32_t now;
+    while ((now = atomic_load_explicit(begun, memory_order_acquire)) == LT_UNBORN) {
+        if (lt_wait(begun, LT_UNBORN, deadline) == LT_EXPIRED) {
+            break;
+        }
     }
-    return begun == LT_HAS_STATE;
+    return now;
 }
 
 static void *thread_main(void *arg) {
     task *t = arg;
-    bool is_awaited = t->is_awaited;
+    lt_word *begun = t->begun;
     if (!lt_gate_enter()) {
-        end_birth(t, is_awaited, false);
+        end_birth(begun, false);
         return NULL; /* t's objects went with the interpreter */
     }
     PyThreadState *state = NULL;
     pthread_cleanup_push(leave_gate, NULL);
+    /* To make a state, tracemalloc asks for the GIL; the thread may end there. */
+    pthread_cleanup_push(fail_birth, begun);
     /* Not PyGILState_Ensure(), which knows only the main interpreter. */
     state = PyThreadState_New(t->interpreter);
-    end_birth(t, is_awaited, state != NULL);
+    pthread_cleanup_pop(0);
+    end_birth(begun, state != NULL);
     if (state != NULL) {
         PyEval_RestoreThread(state);
     }
     pthread_cleanup_pop(1);
     if (state == NULL) {
-        if (!is_awaited) {
+        if (begun == NULL) {
             fputs("lowthread: out of memory: a thread was started and lost\n", stderr);
         }
         return NULL;
@@ -163,11 +171,30 @@ static void *thread_main(void *arg) {
 /* A newborn thread makes its state without the GIL, and the interpreter that is being
  * finalized deletes all states but its own: the two must not meet.  So the last thing
  * before finalization is to let all births end, and who starts a thread after that
- * keeps the GIL until the thread has its state.  Guarded by the GIL. */
-static bool is_exiting;
+ * waits until the thread has its state.  Guarded by the GIL. */
+static uintptr_t exiting; /* the ident of the thread that will finalize, or 0 */
 
-/* For a newborn to be scheduled at all; it needs nothing but the processor. */
+/* For a newborn to be scheduled at all. */
 static const int64_t birth_patience_ns = 10 * LT_NS_PER_S;
+
+/* How long another thread than the exiting one keeps the GIL from that one until its
+ * newborn has a state.  That takes microseconds, but for ever where tracemalloc is on. */
+static const int64_t birth_gil_ns = LT_NS_PER_S;
+
+/* Returns whether the thread has a state. */
+static bool await_birth(lt_word *begun) {
+    bool keeps_gil = exiting != 0 && exiting != lt_ident();
+    uint32_t now = LT_UNBORN;
+    if (keeps_gil) {
+        now = wait_for_birth(begun, lt_now() + birth_gil_ns);
+    }
+    if (now == LT_UNBORN) {
+        Py_BEGIN_ALLOW_THREADS
+        now = wait_for_birth(begun, LT_FOREVER);
+        Py_END_ALLOW_THREADS
+    }
+    return now == LT_HAS_STATE;
+}
 
 static bool in_main_interpreter(void) {
     return PyInterpreterState_GetID(PyInterpreterState_Get()) == 0;
@@ -181,8 +208,10 @@ static PyObject *prepare_exit(PyObject *module, PyObject *unused) {
     (void)module;
     (void)unused;
     if (in_main_interpreter()) {
-        is_exiting = true;
+        exiting = lt_ident();
+        Py_BEGIN_ALLOW_THREADS
         lt_births_wait(birth_patience_ns);
+        Py_END_ALLOW_THREADS
     }
     Py_INCREF(Py_None);
     return Py_None;
@@ -212,20 +241,23 @@ static PyObject *start(PyObject *module, PyObject *arguments) {
         kwargs = NULL;
     }
     Py_XINCREF(kwargs);
+    /* A sub-interpreter that does not know of a thread can be destroyed. */
+    bool is_awaited = exiting != 0 || !in_main_interpreter();
+    lt_word begun = LT_UNBORN; /* here, as the newborn frees t when it has ended */
     *t = (task){.interpreter = PyInterpreterState_Get(),
-                /* A sub-interpreter that does not know of a thread can be destroyed. */
-                .is_awaited = is_exiting || !in_main_interpreter(),
+                .begun = is_awaited ? &begun : NULL,
                 .function = function,
                 .args = args,
                 .kwargs = kwargs,
                 .report = reporter};
+    if (!is_awaited) {
+        lt_birth_begin();
+    }
     uintptr_t ident = 0;
-    lt_birth_begin();
     int error = lt_thread_start(thread_main, t, &ident);
-    if (error != 0) {
+    if (error != 0 && !is_awaited) {
         lt_birth_end();
-    } else if (t->is_awaited && !await_birth(t)) {
-        /* The newborn cannot have freed t: for that it needs the GIL, which is ours. */
+    } else if (error == 0 && is_awaited && !await_birth(&begun)) {
         error = ENOMEM;
     }
     if (error != 0) {
@@ -238,16 +270,19 @@ static PyObject *start(PyObject *module, PyObject *arguments) {
 /* ---- the module ---- */
 
 /* For a thread that is between the gate and the GIL.  Up to 3.13 it is told to end within
- * a switch interval (5 ms), and then needs nothing but the processor; from 3.14 on it may
- * hang there for good, and in peace: it does not look at the interpreter any more. */
+ * a switch interval (5 ms, if sys.setswitchinterval() was not called), and then needs
+ * nothing but the processor.  From 3.14 on it hangs there and never leaves. */
 static int64_t gate_patience_ns;
-static const int64_t gate_patience_if_ended_ns = 10 * LT_NS_PER_S;
+static const int64_t gate_patience_if_ended_ns = 2 * LT_NS_PER_S;
 static const int64_t gate_patience_if_hung_ns = 100 * LT_NS_PER_MS;
 
-/* Not by PY_VERSION_HEX: one build is for many versions. */
+/* Not by PY_VERSION_HEX: one build is for many versions.  Returns -1 with an exception. */
 static int64_t learn_gate_patience(void) {
     PyObject *version = PySys_GetObject("hexversion"); /* borrowed */
     long hex = version == NULL ? 0 : PyLong_AsLong(version);
+    if (hex == -1) {
+        return -1;
+    }
     return hex >= 0x030E0000 ? gate_patience_if_hung_ns : gate_patience_if_ended_ns;
 }
 
@@ -271,8 +306,11 @@ static int add_gate(void) {
         return 0; /* the second: somebody imports lowthread afresh */
     }
     gate_patience_ns = learn_gate_patience();
+    if (gate_patience_ns < 0) {
+        return -1;
+    }
     lt_gate_open();
-    is_exiting = false;
+    exiting = 0;
     PyObject *capsule = PyCapsule_New(&anything, name, close_gate);
     int failed = capsule == NULL || PyDict_SetItemString(dict, name, capsule) < 0;
     Py_XDECREF(capsule);

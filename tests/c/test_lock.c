@@ -122,7 +122,7 @@ static lt_lock ping, pong;
 
 static void *answers(void *arg) {
     (void)arg;
-    for (int i = 0; i < 5000; i++) {
+    for (int i = 0; i < 2000; i++) {
         acquire(&ping);
         release(&pong);
     }
@@ -133,7 +133,7 @@ static void any_thread_may_release(void) {
     acquire(&ping);
     acquire(&pong);
     pthread_t thread = spawn(answers, NULL);
-    for (int i = 0; i < 5000; i++) {
+    for (int i = 0; i < 2000; i++) {
         release(&ping);
         acquire(&pong);
     }
@@ -283,10 +283,12 @@ static void a_reset_ends_a_reservation(void) {
     release(&lock);
 }
 
+static void until_lapsed(void) { sleep_ms(LT_LOCK_LAPSE_MS * 6 / 5); }
+
 static void a_reservation_lapses(void) {
     lt_lock lock = {0};
     slow_waiter *w = reserve(&lock, LT_FOREVER, COMES_BACK);
-    sleep_ms(120);
+    until_lapsed();
     CHECK(!lt_lock_is_held(&lock));
     CHECK(lt_lock_try(&lock));
     release(&lock);
@@ -305,14 +307,14 @@ static void *takes_it(void *arg) {
 
 static void queue_one_more(lt_lock *lock, pthread_t *thread) {
     *thread = spawn(takes_it, lock);
-    sleep_ms(30);
+    sleep_ms(100);
 }
 
 static void one_that_comes_too_late_times_out(void) {
     lt_lock lock = {0};
-    slow_waiter *w = reserve(&lock, 100 * MS, COMES_BACK);
-    sleep_ms(120);
-    CHECK(lt_lock_try(&lock)); /* the reservation has lapsed */
+    slow_waiter *w = reserve(&lock, LT_LOCK_LAPSE_MS * MS, COMES_BACK);
+    until_lapsed();
+    CHECK(lt_lock_try(&lock));
     release(&barrier);
     CHECK(end_slow(w) == LT_TIMED_OUT);
     release(&lock);
@@ -350,7 +352,7 @@ static void one_that_is_slow_does_not_stop_the_others(void) {
     until_waited_for(&lock);
     release(&lock);
     until_arrived();
-    sleep_ms(120); /* its turn has lapsed */
+    until_lapsed();
     acquire(&lock);
     pthread_t next;
     queue_one_more(&lock, &next);

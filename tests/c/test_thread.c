@@ -159,10 +159,12 @@ static void nobody_is_inside_a_closed_gate(void) {
     }
 }
 
+static lt_lock may_leave;
+
 static void *stays_inside(void *arg) {
     CHECK(lt_gate_enter());
     release(arg);
-    sleep_ms(100);
+    acquire(&may_leave);
     lt_gate_leave();
     return NULL;
 }
@@ -170,14 +172,44 @@ static void *stays_inside(void *arg) {
 static void closing_is_patient_but_not_for_ever(void) {
     lt_lock in = {0};
     acquire(&in);
+    acquire(&may_leave);
     pthread_t thread = spawn(stays_inside, &in);
     acquire(&in);
     int64_t begin = lt_now();
     lt_gate_close(10 * MS);
     CHECK(lt_now() - begin >= 10 * MS);
+    release(&may_leave);
     lt_gate_close(60 * LT_NS_PER_S);
     CHECK(lt_now() - begin < 30 * LT_NS_PER_S);
     join(thread);
+    lt_gate_open();
+}
+
+static atomic_int in;
+
+static void *leaves_in_turn(void *arg) {
+    CHECK(lt_gate_enter());
+    atomic_fetch_add(&in, 1);
+    sleep_ms(400 * (long)(intptr_t)arg);
+    lt_gate_leave();
+    return NULL;
+}
+
+/* As long as they keep leaving, that is, and however long it takes. */
+static void closing_is_patient_with_many(void) {
+    pthread_t threads[4];
+    for (intptr_t i = 0; i < 4; i++) {
+        threads[i] = spawn(leaves_in_turn, (void *)(i + 1));
+    }
+    while (atomic_load(&in) < 4) {
+        sleep_ms(1);
+    }
+    int64_t begin = lt_now();
+    lt_gate_close(LT_NS_PER_S);
+    CHECK(lt_now() - begin > 1200 * MS); /* until the last */
+    for (int i = 0; i < 4; i++) {
+        join(threads[i]);
+    }
     lt_gate_open();
 }
 
@@ -221,6 +253,7 @@ int main(void) {
     RUN(threads_are_counted);
     RUN(nobody_is_inside_a_closed_gate);
     RUN(closing_is_patient_but_not_for_ever);
+    RUN(closing_is_patient_with_many);
     RUN(births_are_waited_for);
     return 0;
 }
