@@ -14,7 +14,7 @@ const int64_t lt_lock_patience_ns = LT_NS_PER_MS;
 /* A notified waiter that does not come for this long is not waited for: it may
  * be stopped for ever at the interpreter's exit.  If it is only slow (it needs
  * the GIL first), it finds the lock taken and sleeps on, in its old place. */
-#ifndef LT_LOCK_LAPSE_MS
+#ifndef LT_LOCK_LAPSE_MS /* the tests of the core set more */
 #define LT_LOCK_LAPSE_MS 100
 #endif
 static const int64_t lapse_ns = LT_LOCK_LAPSE_MS * LT_NS_PER_MS;

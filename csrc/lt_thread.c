@@ -161,18 +161,19 @@ void lt_gate_leave(void) {
 }
 
 /* Nobody comes to stay any more.  Those who are refused come and go, so that only fewer
- * than ever is a sign that somebody has left. */
+ * than ever is a sign that somebody has left, and the end of a wait is no sign at all. */
 static void until_zero(lt_word *word, int64_t patience_ns) {
     uint32_t n, fewest = UINT32_MAX;
     int64_t deadline = 0;
     while ((n = atomic_load_explicit(word, memory_order_seq_cst)) != 0) {
+        int64_t now = lt_now();
         if (n < fewest) {
             fewest = n;
-            deadline = lt_now() + patience_ns;
-        }
-        if (lt_wait(word, n, deadline) == LT_EXPIRED) {
+            deadline = now + patience_ns;
+        } else if (now >= deadline) {
             break;
         }
+        (void)lt_wait(word, n, deadline);
     }
 }
 

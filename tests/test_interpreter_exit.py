@@ -128,15 +128,15 @@ def test_the_interpreter_stays_until_no_thread_asks_for_its_gil(slow_gil):
     """However long they take, which is seconds where thousands ask at once."""
     result = run_script(
         """
-        import atexit, sys
-        def start():
-            for n in range(20):
-                lowthread.start_new_thread(len, ("",))
-        # Before the import: they run last, this one after the other.
-        atexit.register(sum, range(5_000_000))  # keeps the GIL, while they ask twice
-        atexit.register(start)
+        import atexit, ctypes, sys, time
+        # Before the import: it runs last.
+        atexit.register(ctypes.PyDLL(None).keep_gil, 400_000)
         import lowthread
-        sys.setswitchinterval(0.02)
+        held = lowthread.allocate_lock()
+        held.acquire()
+        for n in range(20):
+            lowthread.start_new_thread(held.acquire, (True, 0.3))
+        time.sleep(0.1)  # they wait by then, and ask for the GIL while that is kept
         sys.exit(3)
         """,
         # What is freed is overwritten: to use it afterwards shows.

@@ -278,34 +278,20 @@ print('end')
     assert "Unprintable" in result.err
 
 
-def test_the_hook_is_announced_to_audit_hooks():
-    result = run_script(
+@pytest.mark.parametrize("hook", ["lambda args: None", "None"])
+def test_the_hook_is_announced_to_audit_hooks(hook):
+    run_script(
         FAILS
-        + """
+        + f"""
 events = []
 sys.addaudithook(lambda event, args: events.append(args) if "unraisable" in event else None)
-hook = sys.unraisablehook = lambda args: None
+hook = sys.unraisablehook = {hook}
+sys.stderr = None
 start(fails)
 ((announced, args),) = events
 assert announced is hook and args.object is fails
 """
-    )
-    result.ok()
-
-
-def test_a_hook_that_is_none_is_announced_too():
-    result = run_script(
-        FAILS
-        + """
-events = []
-sys.addaudithook(lambda event, args: events.append(args) if "unraisable" in event else None)
-sys.unraisablehook = sys.stderr = None
-start(fails)
-((announced, args),) = events
-assert announced is None and args.object is fails
-"""
-    )
-    result.ok()
+    ).ok()
 
 
 def test_an_audit_hook_that_fails_is_reported():

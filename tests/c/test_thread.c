@@ -165,6 +165,7 @@ static void *stays_inside(void *arg) {
     CHECK(lt_gate_enter());
     release(arg);
     acquire(&may_leave);
+    release(&may_leave);
     lt_gate_leave();
     return NULL;
 }
@@ -182,6 +183,37 @@ static void closing_is_patient_but_not_for_ever(void) {
     lt_gate_close(60 * LT_NS_PER_S);
     CHECK(lt_now() - begin < 30 * LT_NS_PER_S);
     join(thread);
+    lt_gate_open();
+}
+
+static void *comes_again_and_again(void *arg) {
+    while (!atomic_load((atomic_bool *)arg)) {
+        if (lt_gate_enter()) {
+            lt_gate_leave();
+        }
+    }
+    return NULL;
+}
+
+/* They come and go, which is not the leaving that is waited for. */
+static void those_who_are_refused_do_not_delay_the_closing(void) {
+    lt_lock in = {0};
+    atomic_bool enough = false;
+    acquire(&in);
+    acquire(&may_leave);
+    pthread_t stays = spawn(stays_inside, &in);
+    acquire(&in);
+    pthread_t come[3];
+    for (int i = 0; i < 3; i++) {
+        come[i] = spawn(comes_again_and_again, &enough);
+    }
+    lt_gate_close(100 * MS); /* for ever, if they did */
+    atomic_store(&enough, true);
+    release(&may_leave);
+    for (int i = 0; i < 3; i++) {
+        join(come[i]);
+    }
+    join(stays);
     lt_gate_open();
 }
 
@@ -253,6 +285,7 @@ int main(void) {
     RUN(threads_are_counted);
     RUN(nobody_is_inside_a_closed_gate);
     RUN(closing_is_patient_but_not_for_ever);
+    RUN(those_who_are_refused_do_not_delay_the_closing);
     RUN(closing_is_patient_with_many);
     RUN(births_are_waited_for);
     return 0;

@@ -1,23 +1,35 @@
-/* To be preloaded: a thread that has asked for CPython's GIL in vain, and is told so for the
- * second time, takes a while to look again; the process takes longer to end, once the
- * interpreter is gone.  The first thread is not slowed down. */
+/* To be preloaded.  While or after keep_gil() is called with the GIL, a thread that asks for
+ * that in vain takes a while to look again, the second time; the process takes longer to
+ * end, once the interpreter is gone. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <pthread.h>
-#include <sys/syscall.h>
+#include <stdatomic.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { PAUSE_US = 400000 };
 
+static atomic_int is_kept;
+
+void keep_gil(unsigned us) {
+    atomic_store(&is_kept, 1);
+    usleep(us);
+}
+
 int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
                            const struct timespec *deadline) {
     static _Thread_local int calls;
+    static const char name[] = "pthread_cond_timedwait";
+    /* The second of its versions on x86-64, where dlsym() may find the first. */
+    void *found = dlvsym(RTLD_NEXT, name, "GLIBC_2.3.2");
+    if (found == NULL) {
+        found = dlsym(RTLD_NEXT, name);
+    }
     int (*real)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *) =
-        (int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))dlsym(
-            RTLD_NEXT, "pthread_cond_timedwait");
+        (int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))found;
     int error = real(cond, mutex, deadline);
-    if (++calls == 2 && getpid() != syscall(SYS_gettid)) {
+    if (atomic_load(&is_kept) && ++calls == 2) {
         pthread_mutex_unlock(mutex);
         usleep(PAUSE_US);
         pthread_mutex_lock(mutex);

@@ -17,7 +17,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { STEP_US = 20000, STEPS = 15, PAGE = 4096, PAGES = 4096 };
+enum { STEP_US = 20000, STEPS = 15, PAGES = 4096 };
 
 static _Thread_local int is_new;
 
@@ -28,6 +28,7 @@ extern void *__libc_realloc(void *, size_t);
 extern void __libc_free(void *);
 
 static char *pages;
+static size_t page_size;
 static atomic_int used;
 
 static int is_set(const char *name, const char *value) {
@@ -37,23 +38,23 @@ static int is_set(const char *name, const char *value) {
 
 __attribute__((constructor)) static void reserve(void) {
     if (is_set("SLOW_THREADS_STATES", "guarded")) {
-        size_t size = (size_t)PAGES * PAGE;
-        pages = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        page_size = (size_t)sysconf(_SC_PAGESIZE);
+        pages = mmap(NULL, PAGES * page_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     }
 }
 
 static int is_page(void *memory) {
     char *byte = memory;
-    return pages != NULL && byte >= pages && byte < pages + (size_t)PAGES * PAGE;
+    return pages != NULL && byte >= pages && byte < pages + PAGES * page_size;
 }
 
 static void *new_page(size_t size) {
-    int number = size > PAGE ? PAGES : atomic_fetch_add(&used, 1);
+    int number = size > page_size ? PAGES : atomic_fetch_add(&used, 1);
     if (number >= PAGES) {
         return __libc_calloc(1, size);
     }
-    char *page = pages + (size_t)number * PAGE;
-    mprotect(page, PAGE, PROT_READ | PROT_WRITE);
+    char *page = pages + (size_t)number * page_size;
+    mprotect(page, page_size, PROT_READ | PROT_WRITE);
     return page;
 }
 
@@ -67,7 +68,7 @@ void *calloc(size_t n, size_t size) {
 
 void free(void *memory) {
     if (is_page(memory)) {
-        mprotect(memory, PAGE, PROT_NONE);
+        mprotect(memory, page_size, PROT_NONE);
     } else {
         __libc_free(memory);
     }
@@ -78,7 +79,7 @@ void *realloc(void *memory, size_t size) {
         return __libc_realloc(memory, size);
     }
     void *other = __libc_malloc(size);
-    memcpy(other, memory, size < PAGE ? size : PAGE);
+    memcpy(other, memory, size < page_size ? size : page_size);
     free(memory);
     return other;
 }
