@@ -2,6 +2,7 @@
 #
 #   PYTHON   the interpreter to build for, python3 unless given
 #   WAIT     how threads sleep: futex (Linux's default) or pthread
+#   BACKEND  test only this one: native (C) or cffi (Python; all there is on PyPy)
 
 PYTHON ?= python3
 ifeq ($(strip $(PYTHON)),)
@@ -12,6 +13,11 @@ CC ?= cc
 
 ifneq ($(filter-out futex pthread,$(WAIT)),)
 $(error WAIT is '$(WAIT)', but must be futex or pthread)
+endif
+
+BACKEND ?=
+ifneq ($(filter-out native cffi,$(BACKEND)),)
+$(error BACKEND is '$(BACKEND)', but must be native or cffi)
 endif
 
 # .venv is python3's; an interpreter that was named has one of its own.
@@ -27,7 +33,7 @@ READY := $(VENV)/ready-for-$(TAG)
 help:
 	@echo 'make demo      build, and index the standard library with many threads'
 	@echo 'make build     build in place, so that `import lowthread` works from here'
-	@echo 'make test      build and test'
+	@echo 'make test      build and test, with each backend (BACKEND=native or cffi: with one)'
 	@echo 'make test-all  the same for every interpreter found'
 	@echo 'make test-c    the C core alone, with both ways to wait'
 	@echo 'make tsan      ... under ThreadSanitizer'
@@ -75,19 +81,24 @@ demo: build
 
 # ---- tests ----
 
+BACKENDS := $(or $(BACKEND),$(if $(filter pypy%,$(TAG)),cffi,native cffi))
+
 test: build
-	@LOWTHREAD_WAIT=$(WAIT) $(PY) -m pytest -q $(TESTS)
+	@set -e; for backend in $(BACKENDS); do \
+	  echo "testing with the backend $$backend ..."; \
+	  LOWTHREAD_BACKEND=$$backend LOWTHREAD_WAIT=$(WAIT) $(PY) -m pytest -q $(TESTS); \
+	done
 
 test-all:
 	@command -v python3 >/dev/null || { echo 'There is no python3: install the package python3.' >&2; exit 1; }
 	@python3 tools/test_all.py $(if $(WAIT),WAIT=$(WAIT))
 
-C_TESTS := wait lock thread
+C_TESTS := wait lock rlock thread
 C_WAITS := futex pthread
 C_FLAGS := -std=gnu11 -g -O2 -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Werror -pthread
 # So long that tests of what comes before it are no race on a busy machine.
 C_TEST_FLAGS := -DLT_LOCK_LAPSE_MS=1000
-C_CORE := csrc/lt_lock.c csrc/lt_park.c csrc/lt_thread.c
+C_CORE := csrc/lt_lock.c csrc/lt_park.c csrc/lt_rlock.c csrc/lt_thread.c
 
 # $(1): a name; $(2): flags
 define run-c-tests

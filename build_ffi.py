@@ -19,6 +19,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PYPY = sys.implementation.name == "pypy"
 
 WAITS = ("futex", "pthread")
+CORE = ("lock", "park", "rlock", "thread")
+CPYTHON = ("cpython", "functions", "lock_type", "rlock_type", "types")
 
 
 def wait_choice():
@@ -61,11 +63,11 @@ def make_ffi():
     ffi = FFI()
     ffi.cdef(read("lt_cdef.h"))
     wait = wait_choice()
-    sources = ["csrc/lt_lock.c", "csrc/lt_park.c", "csrc/lt_thread.c", f"csrc/lt_wait_{wait}.c"]
+    sources = [f"csrc/lt_{part}.c" for part in (*CORE, f"wait_{wait}")]
     if PYPY:
         ffi.cdef(read("lt_cdef_pypy.h"))
     else:
-        sources += ["csrc/cpython/lt_cpython.c", "csrc/cpython/lt_lock_type.c"]
+        sources += [f"csrc/cpython/lt_{part}.c" for part in CPYTHON]
     ffi.set_source(
         "lowthread._ffi",
         # The comment makes a change of the choice one of the source, which is built again.

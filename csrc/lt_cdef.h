@@ -6,7 +6,9 @@ int64_t lt_now(void);
 extern const char *const lt_wait_name;
 
 /* lt_lock.h */
-typedef struct { ...; } lt_lock;
+typedef struct { uint32_t word; ...; } lt_lock;
+#define LT_FREE ...
+#define LT_RESERVED ...
 bool lt_lock_try(lt_lock *lock);
 int lt_lock_release(lt_lock *lock);
 void lt_lock_reset(lt_lock *lock);
@@ -14,6 +16,17 @@ bool lt_lock_is_held(lt_lock *lock);
 #define LT_ACQUIRED ...
 #define LT_TIMED_OUT ...
 #define LT_NOT_HELD ...
+
+/* lt_rlock.h */
+typedef struct { ...; } lt_rlock;
+int lt_rlock_try(lt_rlock *r);
+int lt_rlock_release(lt_rlock *r);
+unsigned long lt_rlock_release_all(lt_rlock *r);
+void lt_rlock_reset(lt_rlock *r);
+bool lt_rlock_is_held(lt_rlock *r);
+uintptr_t lt_rlock_owner(lt_rlock *r);
+unsigned long lt_rlock_count(lt_rlock *r);
+#define LT_OVERFLOW ...
 
 /* lt_park.h */
 void lt_main_here(void);
@@ -30,5 +43,8 @@ int lt_core_init(void);
 
 /* lt_prelude.h */
 int lt_acquire(lt_lock *lock, int64_t since, int64_t deadline, bool *taken);
+int lt_racquire(lt_rlock *r, int64_t since, int64_t deadline, bool *taken);
+void lt_rrestore(lt_rlock *r, unsigned long count, uintptr_t owner);
+unsigned long lt_rcount(lt_rlock *r);
 void lt_learn_signal_handler(int signum);
 int lt_trip_signal(int signum);

@@ -103,4 +103,27 @@ static inline int lt_lock_release(lt_lock *lock) {
     return lt_lock_release_slow(lock);
 }
 
+/* The same for callers that something else keeps apart from everybody who changes this
+ * lock's word, as CPython's GIL does: a load and a store cost a third of a
+ * compare-and-swap.  Relaxed, as that something orders what is done under the lock, too.
+ *
+ * The one exception is harmless: abandon() in lt_lock.c may set WAITERS after the load
+ * here, and lose it to the store, but only for a thread that ends while the interpreter
+ * does, and on behalf of waiters that can do nothing but end as well. */
+static inline bool lt_lock_try_alone(lt_lock *lock) {
+    if (atomic_load_explicit(&lock->word, memory_order_relaxed) == LT_FREE) {
+        atomic_store_explicit(&lock->word, LT_HELD, memory_order_relaxed);
+        return true;
+    }
+    return lt_lock_try(lock);
+}
+
+static inline int lt_lock_release_alone(lt_lock *lock) {
+    if (atomic_load_explicit(&lock->word, memory_order_relaxed) == LT_HELD) {
+        atomic_store_explicit(&lock->word, LT_FREE, memory_order_relaxed);
+        return LT_RELEASED;
+    }
+    return lt_lock_release_slow(lock);
+}
+
 #endif

@@ -2,6 +2,7 @@
  * differs between the interpreters. */
 #include "lt_lock.h"
 #include "lt_park.h"
+#include "lt_rlock.h"
 #include "lt_thread.h"
 
 #include <signal.h>
@@ -48,6 +49,19 @@ static int lt_acquire(lt_lock *lock, int64_t since, int64_t deadline, bool *take
     *taken = verdict == LT_ACQUIRED;
     return verdict;
 }
+
+static int lt_racquire(lt_rlock *r, int64_t since, int64_t deadline, bool *taken) {
+    int verdict = lt_rlock_acquire(r, since, deadline, LT_HOOKS);
+    *taken = verdict == LT_ACQUIRED;
+    return verdict;
+}
+
+static void lt_rrestore(lt_rlock *r, unsigned long count, uintptr_t owner) {
+    lt_rlock_restore(r, count, owner, LT_HOOKS);
+}
+
+/* How often the caller has it. */
+static unsigned long lt_rcount(lt_rlock *r) { return lt_rlock_count_of(r, lt_ident()); }
 
 #if !defined(PYPY_VERSION) && PY_VERSION_HEX >= 0x030A0000
 

@@ -5,7 +5,6 @@
 #include "lt_lock.h"
 #include "lt_park.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -24,8 +23,6 @@
 #endif
 
 /* ---- who is who ---- */
-
-uintptr_t lt_ident(void) { return (uintptr_t)pthread_self(); }
 
 /* The one place where the system's own call is chosen.  Run by the authors:
  * Linux.  The others are written from the systems' manuals. */

@@ -2,6 +2,7 @@
 #ifndef LT_THREAD_H
 #define LT_THREAD_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,7 +16,7 @@ int lt_thread_start(void *(*entry)(void *), void *arg, uintptr_t *ident);
 size_t lt_set_stack_size(size_t size);
 
 /* What Python calls the ident: pthread_self() as an integer, never 0. */
-uintptr_t lt_ident(void);
+static inline uintptr_t lt_ident(void) { return (uintptr_t)pthread_self(); }
 
 /* The system's own number for the calling thread, or -1 where it has none. */
 int64_t lt_native_id(void);

@@ -9,35 +9,38 @@
 
 The names are those of https://docs.python.org/3.13/library/_thread.html:
 `start_new_thread`, `exit`, `interrupt_main`, `get_ident`, `get_native_id` and `stack_size`
-for threads; `allocate_lock`, `LockType` and `TIMEOUT_MAX` for locks; `error`, which is
-RuntimeError; and spellings that CPython still has from the past.
+for threads; `allocate_lock`, `LockType`, `RLock` and `TIMEOUT_MAX` for locks; `error`, which
+is RuntimeError; and spellings that CPython still has from the past. `backend` tells what the
+locks are made of: "native" (C) or "cffi" (Python over the same core).
 """
 
 from lowthread._arguments import TIMEOUT_MAX
-from lowthread._interrupt import interrupt_main
-from lowthread._lock import LockType, allocate, allocate_lock
-from lowthread._start import (
+from lowthread._backend import (
+    LockType,
+    RLock,
     _count,
-    exit,
-    exit_thread,
+    allocate,
+    allocate_lock,
+    backend,
     get_ident,
     get_native_id,
-    stack_size,
-    start_new,
-    start_new_thread,
+    lock,
 )
+from lowthread._interrupt import interrupt_main
+from lowthread._start import exit, exit_thread, stack_size, start_new, start_new_thread
 from lowthread._threadlocal import _local
 
 error = RuntimeError
-lock = LockType
 
 __all__ = [
     "TIMEOUT_MAX",
     "LockType",
+    "RLock",
     "_count",
     "_local",
     "allocate",
     "allocate_lock",
+    "backend",
     "error",
     "exit",
     "exit_thread",

@@ -6,6 +6,7 @@ message.
 
 import math
 import operator
+import struct
 
 #: The largest timeout that every function here accepts, in seconds. The limit itself is
 #: 2**63 - 1 ns; this is that in whole seconds, as CPython gives it.
@@ -15,6 +16,7 @@ FOREVER = 2**63 - 1  # lt_wait.h's LT_FOREVER, and the largest timeout, in ns
 UNSET = -1
 
 _NS_PER_S = 10**9
+_UNSIGNED_LONG_MAX = 2 ** (8 * struct.calcsize("L")) - 1
 _PARAMETERS = ("blocking", "timeout")
 
 
@@ -70,3 +72,24 @@ def timeout_in_ns(timeout):
     if not -FOREVER - 1 <= ns <= FOREVER:
         raise OverflowError("timestamp too large to convert to C PyTime_t")
     return ns
+
+
+def two_unsigned_longs(function, pair):
+    """Return the two ints in `pair` as C takes them, the argument of a method.
+
+    function: its name, for the TypeError about anything else.
+    """
+    cls = type(pair)
+    if not hasattr(cls, "__getitem__") or issubclass(cls, (dict, bytes)):
+        name = "None" if pair is None else cls.__name__
+        raise TypeError(f"{function}() argument 1 must be 2-item sequence, not {name}")
+    if len(pair) != 2:
+        raise TypeError(f"{function}() argument 1 must be sequence of length 2, not {len(pair)}")
+    numbers = pair[0], pair[1]
+    for position, number in enumerate(numbers):
+        if not isinstance(number, int):
+            raise TypeError(
+                f"{function}() argument 1, item {position} must be int, "
+                f"not {type(number).__name__}"
+            )
+    return [number & _UNSIGNED_LONG_MAX for number in numbers]

@@ -1,101 +1,55 @@
-"""Loads the native part, in one place, with one clear error if it cannot be."""
+"""Chooses what locks, and the functions that C does best, are made of.
 
-import signal
+`native`: types and functions in C, the default on CPython. `cffi`: classes and functions in
+Python over the same core, all there is on PyPy. The environment variable
+`LOWTHREAD_BACKEND` asks for one of them.
+"""
+
+import os
 import sys
-from importlib import import_module
-from importlib.machinery import ExtensionFileLoader
-from importlib.util import module_from_spec, spec_from_file_location
 
-PYPY = sys.implementation.name == "pypy"
+from lowthread._load import native
+
+#: What a backend has to provide.
+NAMES = (
+    "RLock",
+    "_count",
+    "allocate",
+    "allocate_lock",
+    "get_ident",
+    "get_native_id",
+    "lock",
+)
 
 
-def _load_ffi():
-    if sys.version_info < (3, 9):
-        raise ImportError("lowthread needs Python 3.9 or later")
-    try:
-        return import_module("lowthread._ffi")
-    except ImportError as error:
-        text = str(error)
-        # CPython says so since 3.12, in cffi's name or in that of our module.
-        if "subinterpreter" in text:
-            message = (
-                "lowthread cannot be used in this sub-interpreter: cffi, on which it is built, "
-                "does not support loading in subinterpreters"
+def _choose(wanted):
+    """Return the name of the backend, and the module that is it."""
+    name = wanted or ("native" if native else "cffi")
+    if name not in ("native", "cffi"):
+        raise ImportError(f"LOWTHREAD_BACKEND is {name!r}, but must be native or cffi")
+    if name == "native":
+        if not native:
+            raise ImportError(
+                f"LOWTHREAD_BACKEND is 'native', but {sys.implementation.name} has only cffi"
             )
-        elif error.name == "_cffi_backend" and isinstance(error, ModuleNotFoundError):
-            message = (
-                f"lowthread needs the package cffi, which {sys.executable} has not: "
-                "pip install cffi"
-            )
-        # CPython 3.9 finds the module that was built for 3.10 and later, and cannot use it.
-        elif isinstance(error, ModuleNotFoundError) or "undefined symbol" in text:
-            message = (
-                f"lowthread's native module is not built for {sys.executable}: pip install "
-                "lowthread there, or in a checkout run `make build` (PYTHON=... for an "
-                "interpreter other than python3)"
-            )
-        else:
-            raise ImportError(f"lowthread's native module cannot be loaded: {text}") from error
-        raise ImportError(message, name="lowthread._ffi") from None
+        module = native
+    else:
+        from lowthread import _portable as module
+    missing = [n for n in NAMES if not hasattr(module, n)]
+    if missing:
+        raise ImportError(
+            f"lowthread's backend {name} lacks {', '.join(missing)}: its native module is of "
+            "another version; install or build it again"
+        )
+    return name, module
 
 
-def _load_native(path):
-    """Load `lowthread._native` from the shared library at `path`.
+backend, _module = _choose(os.environ.get("LOWTHREAD_BACKEND"))
 
-    A second module in the library of the first, as PEP 489 describes; a library
-    of its own would have a second copy of the core.
-    """
-    name = "lowthread._native"
-    if name not in sys.modules:
-        spec = spec_from_file_location(name, path, loader=ExtensionFileLoader(name, path))
-        module = module_from_spec(spec)
-        spec.loader.exec_module(module)
-        sys.modules[name] = module
-    return sys.modules[name]
-
-
-def _in_main_thread():
-    """Return whether Python runs its signal handlers in the calling thread.
-
-    `signal.set_wakeup_fd` refuses any other thread before it looks at its argument,
-    and this argument before it changes anything.
-    """
-    try:
-        signal.set_wakeup_fd(2**31 - 1)
-    except OSError:
-        return True
-    except ValueError as error:  # PyPy says so also of what is no descriptor
-        return "main thread" not in str(error)
-    raise AssertionError("descriptor 2**31 - 1 is open")
-
-
-def _learn_signal_handler():
-    """Show the core what the interpreter installs for a signal that it handles.
-
-    Not needed, and not done, where it can be asked to act as if a signal had come.
-    """
-    if not PYPY and sys.version_info >= (3, 10):
-        return  # PyErr_SetInterruptEx()
-    signum = signal.SIGURG  # which is ignored by default, should one come meanwhile
-    handler = signal.getsignal(signum)
-    if handler is None:  # not installed from Python: not ours to touch
-        return
-    signal.signal(signum, _no_handler)
-    lib.lt_learn_signal_handler(signum)
-    signal.signal(signum, handler)
-
-
-def _no_handler(signum, frame):
-    pass
-
-
-_module = _load_ffi()
-ffi = _module.ffi
-lib = _module.lib
-native = None if PYPY else _load_native(_module.__file__)
-
-if lib.lt_core_init() != 0:
-    raise MemoryError("pthread_atfork")
-if _in_main_thread():
-    lib.lt_main_here()
-    _learn_signal_handler()
+RLock = _module.RLock
+_count = _module._count
+allocate = _module.allocate
+allocate_lock = _module.allocate_lock
+get_ident = _module.get_ident
+get_native_id = _module.get_native_id
+lock = LockType = _module.lock

@@ -2,8 +2,8 @@
 
 import itertools
 
-from lowthread._backend import ffi, lib
 from lowthread._hooks import report
+from lowthread._load import ffi, lib
 from lowthread._threadlocal import enter_this_thread, leave_this_thread
 
 # What threads that have been started but do not run yet are to do, by the number that the

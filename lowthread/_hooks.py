@@ -8,7 +8,7 @@ of the hook argument is *function*."), and the order of things is that of CPytho
 
 import sys
 
-from lowthread._backend import PYPY
+from lowthread._load import PYPY
 
 _MESSAGE = "Exception ignored in thread started by"
 

@@ -3,8 +3,8 @@
 import operator
 import signal
 
-from lowthread._backend import ffi, lib
 from lowthread._builtin import builtin
+from lowthread._load import ffi, lib
 
 _MAX_INT = 2**31 - 1
 _MAX_LONG = 2 ** (8 * ffi.sizeof("long") - 1) - 1

@@ -1,7 +1,9 @@
-"""The lock type as a Python class over the core: where there is none in C, on PyPy."""
+"""The lock type as a Python class over the core, for the backend `cffi`."""
+
+import signal
 
 from lowthread._arguments import FOREVER, UNSET, wait_in_ns
-from lowthread._backend import ffi, lib
+from lowthread._load import ffi, lib
 
 _new = ffi.new
 _new_cell = ffi.typeof("lt_lock *")
@@ -12,32 +14,43 @@ _reset = lib.lt_lock_reset
 _is_held = lib.lt_lock_is_held
 _wait = lib.lt_acquire
 _now = lib.lt_now
+_FREE = lib.LT_FREE
+_RESERVED = lib.LT_RESERVED
 _ACQUIRED = lib.LT_ACQUIRED
 _TIMED_OUT = lib.LT_TIMED_OUT
 _NOT_HELD = lib.LT_NOT_HELD
 
 
-def _wait_for(cell, ns):
+def wait_for(cell, ns, wait=_wait, release=_release):
     """Wait for the lock in `cell` for at most `ns`; return whether it was taken."""
     since = _now()
     deadline = min(since + ns, FOREVER)
     taken = _new(_new_flag)
     try:
-        # A verdict that is neither means that a signal handler may be due. The interpreter
-        # runs it between the rounds of this loop: if it raises, the lock is not held, and if it
-        # does not, the wait goes on to the same deadline, in the same place of the queue.
         while True:
-            verdict = _wait(cell, since, deadline, taken)
+            verdict = wait(cell, since, deadline, taken)
             if verdict == _ACQUIRED:
                 return True
             if verdict == _TIMED_OUT:
                 return False
+            # A signal handler may be due. If it raises, the lock is not held, and if it does
+            # not, the wait goes on to the same deadline, in the same place of the queue.
+            _run_signal_handlers()
     except BaseException:
         # It may also run one between the lock's being taken and our knowing of it, and the
         # caller of a wait that raises is not going to release the lock.
         if taken[0]:
-            _release(cell)
+            release(cell)
         raise
+
+
+def _run_signal_handlers():
+    """Have the interpreter run those that are due, if this is its main thread.
+
+    It would between any two instructions, but not in 3.13 in the child of a fork by another
+    thread than the main one; this has it look in any case, and sends nothing.
+    """
+    signal.pthread_kill(lib.lt_ident(), 0)
 
 
 class _Final(type):
@@ -108,9 +121,9 @@ class lock(metaclass=_Final):
         is neither a float nor has `__index__`.
         """
         if blocking is True and timeout is UNSET:
-            return _try(self._cell) or _wait_for(self._cell, FOREVER)
+            return _try(self._cell) or wait_for(self._cell, FOREVER)
         ns = wait_in_ns(blocking, timeout)
-        return _try(self._cell) or (ns > 0 and _wait_for(self._cell, ns))
+        return _try(self._cell) or (ns > 0 and wait_for(self._cell, ns))
 
     def release(self, /):
         """Unlock the lock, so that one of those who wait for it can have it.
@@ -123,11 +136,14 @@ class lock(metaclass=_Final):
 
     def locked(self, /):
         """Return whether the lock is locked."""
-        return _is_held(self._cell)
+        word = self._cell.word
+        return word != _FREE and (word != _RESERVED or _is_held(self._cell))
 
-    def __enter__(self, /):
+    def __enter__(self, /, blocking=True, timeout=UNSET):
         """Lock the lock."""
-        return _try(self._cell) or _wait_for(self._cell, FOREVER)
+        if blocking is True and timeout is UNSET:
+            return _try(self._cell) or wait_for(self._cell, FOREVER)
+        return self.acquire(blocking, timeout)
 
     def __exit__(self, /, *exc_info):
         """Release the lock."""

@@ -6,9 +6,9 @@ import operator
 import os
 import sys
 
-from lowthread._backend import PYPY, lib, native
 from lowthread._builtin import builtin, synonym
 from lowthread._hooks import report
+from lowthread._load import PYPY, lib, native
 
 if PYPY:
     from lowthread._callback import start as _start
@@ -92,36 +92,6 @@ def stack_size(size=0, /):
 def exit():
     """Raise SystemExit, which ends the thread silently unless it is caught."""
     raise SystemExit
-
-
-@builtin()
-def get_ident():
-    """Return the identifier of the current thread, a nonzero int.
-
-    It tells apart the threads that exist at a time, has no meaning beyond that, and may be
-    used again for another thread after this one has ended.
-    """
-    return lib.lt_ident()
-
-
-@builtin()
-def get_native_id():
-    """Return the system's own number for the current thread, a nonnegative int.
-
-    No other thread of the whole system has it, until this one ends. Linux: gettid; macOS:
-    pthread_threadid_np; FreeBSD: pthread_getthreadid_np; OpenBSD: getthrid; NetBSD: _lwp_self;
-    DragonFly BSD: lwp_gettid; AIX: thread_self. Only Linux has been run.
-    """
-    return lib.lt_native_id()
-
-
-@builtin()
-def _count():
-    """Return how many threads started by `start_new_thread` have not ended yet.
-
-    A thread counts from when it begins to run.
-    """
-    return lib.lt_count()
 
 
 start_new = synonym("start_new", start_new_thread)

@@ -12,7 +12,7 @@ import weakref
 from _thread import _local as _host_local
 from _thread import get_ident
 
-from lowthread._backend import PYPY
+from lowthread._load import PYPY
 
 _MISSING = object()
 

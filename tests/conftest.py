@@ -17,6 +17,7 @@ import lowthread
 ROOT = pathlib.Path(__file__).parent.parent
 SCRIPTS = ROOT / "tests" / "scripts"
 PYPY = sys.implementation.name == "pypy"
+CFFI = lowthread.backend == "cffi"  # locks are classes in Python
 
 # Ignored, where the tests run in the background, it would be ignored by the scripts too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

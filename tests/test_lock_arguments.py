@@ -5,7 +5,7 @@ import fractions
 import re
 
 import pytest
-from conftest import PYPY
+from conftest import CFFI
 
 import lowthread
 
@@ -110,7 +110,7 @@ def test_timeouts_that_run_out(lock, timeout):
     assert lock.acquire(True, timeout) is False
 
 
-@pytest.mark.skipif(PYPY, reason="a function in Python has Python's own words")
+@pytest.mark.skipif(CFFI, reason="a function in Python has Python's own words")
 @pytest.mark.parametrize(
     ("args", "kwargs", "message"),
     [

@@ -7,8 +7,8 @@ import time
 
 import pytest
 from conftest import (
+    CFFI,
     LONG,
-    PYPY,
     Raised,
     handling,
     raise_it,
@@ -138,7 +138,7 @@ def test_a_lock_is_not_left_held_by_a_with_statement_that_a_handler_ends(lock):
             lock.acquire()
 
 
-@pytest.mark.skipif(PYPY, reason="where methods are Python, there is a gap of one instruction")
+@pytest.mark.skipif(CFFI, reason="where methods are Python, there is a gap of one instruction")
 def test_no_gap_between_the_lock_and_the_with_statement():
     run_script(
         """

@@ -24,6 +24,7 @@ DOCUMENTED = [
     "TIMEOUT_MAX",
 ]
 OLD = ["start_new", "allocate", "exit_thread", "_count", "_local", "lock"]
+MORE = ["RLock", "backend"]
 
 SIGNATURES = {
     "start_new_thread": "(function, args, kwargs={}, /)",
@@ -40,7 +41,7 @@ SIGNATURES = {
 FUNCTIONS = [*SIGNATURES, "interrupt_main"]
 
 
-@pytest.mark.parametrize("name", DOCUMENTED + OLD)
+@pytest.mark.parametrize("name", DOCUMENTED + OLD + MORE)
 def test_name_is_there(name):
     assert hasattr(lowthread, name)
     assert name in lowthread.__all__

@@ -21,3 +21,7 @@ class TestLock(lock_tests.LockTests):
 
 class TestLockType(lock_tests.LockTests):
     locktype = lowthread.LockType
+
+
+class TestRLock(lock_tests.RLockTests):
+    locktype = lowthread.RLock

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from lowthread._backend import ffi, lib
+from lowthread._load import ffi, lib
 
 
 def test_the_way_to_wait():

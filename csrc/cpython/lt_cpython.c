@@ -1,7 +1,7 @@
 /* lowthread._native: what needs CPython's own API.
  *
  * It lives in the same shared library as lowthread._ffi, so that both use the one
- * core, and is loaded from there by lowthread/_backend.py.
+ * core, and is loaded from there by lowthread/_load.py.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -317,8 +317,38 @@ static int add_gate(void) {
     return failed ? -1 : 0;
 }
 
+int lt_add(PyObject *module, const char *name, PyObject *object) {
+    if (object == NULL || PyModule_AddObject(module, name, object) < 0) {
+        Py_XDECREF(object); /* it is stolen only on success */
+        return -1;
+    }
+    return 0;
+}
+
 static int module_exec(PyObject *module) {
-    return add_gate() < 0 ? -1 : lt_add_lock_type(module);
+    if (add_gate() < 0) {
+        return -1;
+    }
+    lt_state *state = PyModule_GetState(module);
+    state->lock_type = lt_lock_type(module);
+    Py_XINCREF(state->lock_type);
+    if (lt_add(module, "lock", state->lock_type) < 0 ||
+        lt_add(module, "RLock", lt_rlock_type(module)) < 0) {
+        return -1;
+    }
+    return lt_add_functions(module);
+}
+
+static int module_traverse(PyObject *module, visitproc visit, void *arg) {
+    lt_state *state = PyModule_GetState(module);
+    Py_VISIT(state->lock_type);
+    return 0;
+}
+
+/* No m_clear: until the module is freed, its functions can be called. */
+static void module_free(void *module) {
+    lt_state *state = PyModule_GetState(module);
+    Py_XDECREF(state->lock_type);
 }
 
 static PyMethodDef methods[] = {
@@ -335,8 +365,11 @@ static PyModuleDef_Slot slots[] = {
 static PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "lowthread._native",
+    .m_size = sizeof(lt_state),
     .m_methods = methods,
     .m_slots = slots,
+    .m_traverse = module_traverse,
+    .m_free = module_free,
 };
 
 PyMODINIT_FUNC PyInit__native(void) { return PyModuleDef_Init(&definition); }

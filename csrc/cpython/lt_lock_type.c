@@ -4,11 +4,7 @@
  * signal handler after it has taken the lock, or before it has released it, and then
  * nobody ever releases it; a method in C is left by the exceptions that it raises.
  */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <structmember.h>
-
-#include "lt_cpython.h"
+#include "lt_types.h"
 
 typedef struct {
     PyObject_HEAD
@@ -16,118 +12,50 @@ typedef struct {
     PyObject *weak_references;
 } lock_object;
 
-/* Not Py_RETURN_NONE and Py_RETURN_TRUE: 3.12's headers think that nobody counts the
- * references to these, which is not so where an abi3 build of theirs may run. */
-static PyObject *none(void) {
-    Py_INCREF(Py_None);
-    return Py_None;
-}
-
 static lt_lock *lock_of(PyObject *self) { return &((lock_object *)self)->lock; }
 
-/* ---- acquire ---- */
-
-/* Waits for `ns` at most.  1: acquired; 0: not; -1: a signal handler raised. */
-static int wait_for(lt_lock *lock, int64_t ns) {
-    int64_t since = lt_now();
-    int64_t deadline = ns > LT_FOREVER - since ? LT_FOREVER : since + ns;
-    for (;;) {
-        int verdict = lt_lock_acquire(lock, since, deadline, &lt_gil_hooks);
-        if (verdict != LT_INTERRUPTED) {
-            return verdict == LT_ACQUIRED;
-        }
-        if (PyErr_CheckSignals() < 0) {
-            return -1;
-        }
-    }
-}
-
-/* All that is not plain True or False: the rules are in lowthread/_arguments.py, for
- * every backend.  Returns how long to wait, in ns, or -1 with an exception. */
-static int64_t parse_arguments(PyObject *const *args, Py_ssize_t nargs,
-                               PyObject *names) {
-    Py_ssize_t nnames = names == NULL ? 0 : PyTuple_Size(names);
-    PyObject *positional = PyTuple_New(nargs), *keywords = PyDict_New();
-    PyObject *module = PyImport_ImportModule("lowthread._arguments");
-    PyObject *function = NULL, *ns = NULL;
-    int64_t result = -1;
-    if (positional == NULL || keywords == NULL || module == NULL) {
-        goto done;
-    }
-    for (Py_ssize_t i = 0; i < nargs; i++) {
-        Py_INCREF(args[i]);
-        PyTuple_SetItem(positional, i, args[i]); /* steals the reference */
-    }
-    for (Py_ssize_t i = 0; i < nnames; i++) {
-        if (PyDict_SetItem(keywords, PyTuple_GetItem(names, i), args[nargs + i]) < 0) {
-            goto done;
-        }
-    }
-    function = PyObject_GetAttrString(module, "acquire_arguments");
-    if (function != NULL) {
-        ns = PyObject_Call(function, positional, keywords);
-    }
-    if (ns != NULL) {
-        result = PyLong_AsLongLong(ns);
-    }
-done:
-    Py_XDECREF(ns);
-    Py_XDECREF(function);
-    Py_XDECREF(module);
-    Py_XDECREF(keywords);
-    Py_XDECREF(positional);
-    return result;
+static bool try_lock(lt_lock *lock) {
+    return LT_ALONE ? lt_lock_try_alone(lock) : lt_lock_try(lock);
 }
 
 static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                          PyObject *names) {
-    int64_t ns = LT_FOREVER;
-    if (names != NULL || nargs > 1) {
-        ns = parse_arguments(args, nargs, names);
-    } else if (nargs == 1 && args[0] != Py_True) {
-        ns = args[0] == Py_False ? 0 : parse_arguments(args, nargs, names);
-    }
+    int64_t ns = lt_acquire_ns(args, nargs, names);
     if (ns < 0) {
         return NULL;
     }
-    int taken = lt_lock_try(lock_of(self));
+    int taken = try_lock(lock_of(self));
     if (!taken && ns > 0) {
-        taken = wait_for(lock_of(self), ns);
-        if (taken < 0) {
-            return NULL;
-        }
+        taken = lt_wait_for(lock_of(self), ns);
     }
-    return PyBool_FromLong(taken);
+    return taken < 0 ? NULL : lt_bool(taken);
 }
-
-static PyObject *enter(PyObject *self, PyObject *unused) {
-    (void)unused;
-    if (!lt_lock_try(lock_of(self)) && wait_for(lock_of(self), LT_FOREVER) < 0) {
-        return NULL;
-    }
-    return PyBool_FromLong(1);
-}
-
-/* ---- the other methods ---- */
 
 static PyObject *release(PyObject *self, PyObject *unused) {
     (void)unused;
-    if (lt_lock_release(lock_of(self)) == LT_NOT_HELD) {
+    lt_lock *lock = lock_of(self);
+    if ((LT_ALONE ? lt_lock_release_alone(lock) : lt_lock_release(lock)) == LT_NOT_HELD) {
         PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
         return NULL;
     }
-    return none();
+    return lt_none();
+}
+
+static PyObject *leave(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+    (void)args;
+    (void)nargs;
+    return release(self, NULL);
 }
 
 static PyObject *locked(PyObject *self, PyObject *unused) {
     (void)unused;
-    return PyBool_FromLong(lt_lock_is_held(lock_of(self)));
+    return lt_bool(lt_lock_is_held(lock_of(self)));
 }
 
 static PyObject *at_fork_reinit(PyObject *self, PyObject *unused) {
     (void)unused;
     lt_lock_reset(lock_of(self));
-    return none();
+    return lt_none();
 }
 
 static PyObject *repr(PyObject *self) {
@@ -137,6 +65,10 @@ static PyObject *repr(PyObject *self) {
 }
 
 /* ---- making and freeing ---- */
+
+PyObject *lt_make_lock(PyTypeObject *type) {
+    return PyType_GenericAlloc(type, 0); /* zeroed, which is a free lock */
+}
 
 static PyObject *new_lock(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     if (keywords != NULL && PyDict_Size(keywords) != 0) {
@@ -148,7 +80,7 @@ static PyObject *new_lock(PyTypeObject *type, PyObject *args, PyObject *keywords
                      PyTuple_Size(args));
         return NULL;
     }
-    return PyType_GenericAlloc(type, 0); /* zeroed, which is a free lock */
+    return lt_make_lock(type);
 }
 
 static void dealloc(PyObject *self) {
@@ -205,17 +137,15 @@ PyDoc_STRVAR(release_lock_doc,
 PyDoc_STRVAR(locked_lock_doc,
 "locked_lock($self, /)\n--\n\nAn obsolete synonym of locked().");
 
-#define FAST(function) ((PyCFunction)(void (*)(void))(function))
-
 static PyMethodDef methods[] = {
-    {"acquire", FAST(acquire), METH_FASTCALL | METH_KEYWORDS, acquire_doc},
-    {"acquire_lock", FAST(acquire), METH_FASTCALL | METH_KEYWORDS, acquire_lock_doc},
+    {"acquire", LT_FAST(acquire), METH_FASTCALL | METH_KEYWORDS, acquire_doc},
+    {"acquire_lock", LT_FAST(acquire), METH_FASTCALL | METH_KEYWORDS, acquire_lock_doc},
     {"release", release, METH_NOARGS, release_doc},
     {"release_lock", release, METH_NOARGS, release_lock_doc},
     {"locked", locked, METH_NOARGS, locked_doc},
     {"locked_lock", locked, METH_NOARGS, locked_lock_doc},
-    {"__enter__", enter, METH_VARARGS, enter_doc},
-    {"__exit__", release, METH_VARARGS, exit_doc},
+    {"__enter__", LT_FAST(acquire), METH_FASTCALL | METH_KEYWORDS, enter_doc},
+    {"__exit__", LT_FAST(leave), METH_FASTCALL, exit_doc},
     {"_at_fork_reinit", at_fork_reinit, METH_NOARGS, reinit_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -237,14 +167,11 @@ static PyType_Slot slots[] = {
 };
 
 #if PY_VERSION_HEX >= 0x030A0000
-#define LT_TYPE_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE)
 static int make_immutable(PyObject *type) {
     (void)type;
     return 0;
 }
 #else
-#define LT_TYPE_FLAGS Py_TPFLAGS_DEFAULT
-
 /* 3.9 knows no immutable types but static ones, and no type can be static whose
  * module may be loaded in several interpreters: its own type refuses. */
 static int refuse(PyObject *type, PyObject *name, PyObject *value) {
@@ -272,16 +199,14 @@ static int make_immutable(PyObject *type) {
 static PyType_Spec spec = {
     .name = "lowthread.lock",
     .basicsize = sizeof(lock_object),
-    .flags = LT_TYPE_FLAGS,
+    .flags = Py_TPFLAGS_DEFAULT | LT_IMMUTABLE,
     .slots = slots,
 };
 
-int lt_add_lock_type(PyObject *module) {
+PyObject *lt_lock_type(PyObject *module) {
     PyObject *type = PyType_FromModuleAndSpec(module, &spec, NULL);
-    if (type == NULL || make_immutable(type) < 0 ||
-        PyModule_AddObject(module, "lock", type) < 0) { /* steals it if it succeeds */
-        Py_XDECREF(type);
-        return -1;
+    if (type != NULL && make_immutable(type) < 0) {
+        Py_CLEAR(type);
     }
-    return 0;
+    return type;
 }

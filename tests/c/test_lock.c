@@ -596,6 +596,67 @@ static void forking_amid_business(void) {
     }
 }
 
+/* ---- callers that something else keeps apart, as CPython's GIL does ---- */
+
+static pthread_mutex_t gil = PTHREAD_MUTEX_INITIALIZER;
+
+static void *give_up_gil(void) {
+    CHECK(pthread_mutex_unlock(&gil) == 0);
+    return &gil;
+}
+
+static bool take_gil(void *from_before) { return pthread_mutex_lock(from_before) == 0; }
+
+static const lt_hooks gil_hooks = {give_up_gil, take_gil};
+
+static void *counts_alone(void *arg) {
+    unsigned seed = (unsigned)(uintptr_t)arg;
+    pthread_mutex_lock(&gil);
+    for (int i = 0; i < 20000; i++) {
+        if (!lt_lock_try_alone(&shared)) {
+            int64_t since = lt_now(), patience = rand_r(&seed) % 64 * MS;
+            int64_t deadline = patience == 0 ? LT_FOREVER : since + patience;
+            int verdict;
+            do {
+                verdict = lt_lock_acquire(&shared, since, deadline, &gil_hooks);
+            } while (verdict == LT_INTERRUPTED);
+            if (verdict == LT_TIMED_OUT) {
+                continue;
+            }
+        }
+        CHECK(atomic_fetch_add(&holders, 1) == 0);
+        counter++;
+        if (rand_r(&seed) % 4 == 0) { /* somebody else comes and has to wait */
+            take_gil(give_up_gil());
+        }
+        CHECK(atomic_fetch_sub(&holders, 1) == 1);
+        CHECK(lt_lock_release_alone(&shared) == LT_RELEASED);
+        if (rand_r(&seed) % 4 == 0) {
+            take_gil(give_up_gil());
+        }
+    }
+    pthread_mutex_unlock(&gil);
+    return NULL;
+}
+
+static void alone_it_is_the_same_lock(void) {
+    lt_lock lock = {0};
+    CHECK(lt_lock_release_alone(&lock) == LT_NOT_HELD);
+    CHECK(lt_lock_try_alone(&lock) && !lt_lock_try_alone(&lock) && !lt_lock_try(&lock));
+    CHECK(lt_lock_release(&lock) == LT_RELEASED);
+    CHECK(lt_lock_try(&lock) && lt_lock_release_alone(&lock) == LT_RELEASED);
+    CHECK(word_of(&lock) == LT_FREE);
+
+    pthread_t threads[THREADS];
+    for (uintptr_t i = 0; i < THREADS; i++) {
+        threads[i] = spawn(counts_alone, (void *)(i + 1));
+    }
+    for (int i = 0; i < THREADS; i++) {
+        join(threads[i]);
+    }
+    CHECK(word_of(&shared) == LT_FREE);
+}
+
 int main(void) {
     printf("test_lock (%s)\n", lt_wait_name);
     CHECK(lt_core_init() == 0);
@@ -605,6 +666,7 @@ int main(void) {
     RUN(reset_frees);
     RUN(only_one_has_it);
     RUN(timeouts_lose_no_wake_up);
+    RUN(alone_it_is_the_same_lock);
     RUN(any_thread_may_release);
     RUN(a_greedy_thread_starves_nobody);
     RUN(a_reserved_lock_is_held);

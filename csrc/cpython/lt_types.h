@@ -1,0 +1,66 @@
+/* What the types `lock` and `RLock` have in common. */
+#ifndef LT_TYPES_H
+#define LT_TYPES_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+#include "lt_cpython.h"
+
+/* Between two points where it gives up the GIL, nobody else is here.  The core has
+ * functions for that case; without a GIL, the others are to be used. */
+#ifdef Py_GIL_DISABLED
+enum { LT_ALONE = false };
+#else
+enum { LT_ALONE = true };
+#endif
+
+#define LT_FAST(function) ((PyCFunction)(void (*)(void))(function))
+
+/* Not Py_RETURN_NONE and Py_RETURN_TRUE: 3.12's headers think that nobody counts the
+ * references to these, which is not so where an abi3 build of theirs may run. */
+static inline PyObject *lt_none(void) {
+    Py_INCREF(Py_None);
+    return Py_None;
+}
+
+static inline PyObject *lt_bool(bool value) {
+    PyObject *result = value ? Py_True : Py_False;
+    Py_INCREF(result);
+    return result;
+}
+
+/* For all that is not plain True or False: the rules are in lowthread/_arguments.py, for
+ * every backend. */
+int64_t lt_parse_acquire(PyObject *const *args, Py_ssize_t nargs, PyObject *names);
+
+/* How long acquire(*args, **keywords) may wait, in ns; -1 with an exception. */
+static inline int64_t lt_acquire_ns(PyObject *const *args, Py_ssize_t nargs,
+                                    PyObject *names) {
+    if (names == NULL && nargs == 0) {
+        return LT_FOREVER;
+    }
+    if (names == NULL && nargs == 1) {
+        if (args[0] == Py_True) {
+            return LT_FOREVER;
+        }
+        if (args[0] == Py_False) {
+            return 0;
+        }
+    }
+    return lt_parse_acquire(args, nargs, names);
+}
+
+/* Waits for `ns` at most and runs signal handlers meanwhile.  1: acquired; 0: not; -1: a
+ * handler raised, and it is not acquired. */
+int lt_wait_for(lt_lock *lock, int64_t ns);
+
+/* Both types are immutable; 3.9 cannot do that for one that can be derived from. */
+#if PY_VERSION_HEX >= 0x030A0000
+#define LT_IMMUTABLE Py_TPFLAGS_IMMUTABLETYPE
+#else
+#define LT_IMMUTABLE 0
+#endif
+
+#endif

@@ -1,0 +1,46 @@
+/* What of the re-entrant lock is not worth inlining.  lt_rlock.h tells how it works. */
+#include "lt_rlock.h"
+
+int lt_rlock_acquire(lt_rlock *r, int64_t since, int64_t deadline, const lt_hooks *hooks) {
+    int verdict = lt_rlock_try(r);
+    if (verdict != LT_TIMED_OUT) {
+        return verdict;
+    }
+    verdict = lt_lock_acquire(&r->lock, since, deadline, hooks);
+    if (verdict == LT_ACQUIRED) {
+        lt_rlock_own(r, 1, lt_ident());
+    }
+    return verdict;
+}
+
+unsigned long lt_rlock_release_all(lt_rlock *r) {
+    unsigned long count = lt_rlock_count_of(r, lt_ident());
+    if (count != 0) {
+        lt_rlock_own(r, 0, 0);
+        lt_lock_release(&r->lock);
+    }
+    return count;
+}
+
+void lt_rlock_restore(lt_rlock *r, unsigned long count, uintptr_t owner,
+                      const lt_hooks *hooks) {
+    int64_t since = lt_now();
+    while (lt_lock_acquire(&r->lock, since, LT_FOREVER, hooks) != LT_ACQUIRED) {
+    }
+    lt_rlock_own(r, count, owner);
+}
+
+void lt_rlock_reset(lt_rlock *r) {
+    lt_rlock_own(r, 0, 0);
+    lt_lock_reset(&r->lock);
+}
+
+bool lt_rlock_is_held(lt_rlock *r) { return lt_lock_is_held(&r->lock); }
+
+uintptr_t lt_rlock_owner(lt_rlock *r) {
+    return atomic_load_explicit(&r->owner, memory_order_relaxed);
+}
+
+unsigned long lt_rlock_count(lt_rlock *r) {
+    return atomic_load_explicit(&r->count, memory_order_relaxed);
+}

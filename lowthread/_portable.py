@@ -1,0 +1,58 @@
+"""The backend `cffi`: what lowthread/_backend.py lists, in Python over the core."""
+
+from lowthread._builtin import builtin, synonym
+from lowthread._load import lib
+from lowthread._pylock import lock
+from lowthread._pyrlock import RLock
+
+__all__ = [
+    "RLock",
+    "_count",
+    "allocate",
+    "allocate_lock",
+    "get_ident",
+    "get_native_id",
+    "lock",
+]
+
+
+@builtin()
+def allocate_lock():
+    """Create a new lock object, which is unlocked.
+
+    Returns an instance of `LockType`; see there.
+    """
+    return lock()
+
+
+@builtin()
+def get_ident():
+    """Return the identifier of the current thread, a nonzero int.
+
+    It tells apart the threads that exist at a time, has no meaning beyond that, and may be
+    used again for another thread after this one has ended.
+    """
+    return lib.lt_ident()
+
+
+@builtin()
+def get_native_id():
+    """Return the system's own number for the current thread, a nonnegative int.
+
+    No other thread of the whole system has it, until this one ends. Linux: gettid; macOS:
+    pthread_threadid_np; FreeBSD: pthread_getthreadid_np; OpenBSD: getthrid; NetBSD: _lwp_self;
+    DragonFly BSD: lwp_gettid; AIX: thread_self. Only Linux has been run.
+    """
+    return lib.lt_native_id()
+
+
+@builtin()
+def _count():
+    """Return how many threads started by `start_new_thread` have not ended yet.
+
+    A thread counts from when it begins to run.
+    """
+    return lib.lt_count()
+
+
+allocate = synonym("allocate", allocate_lock)

@@ -1,0 +1,139 @@
+"""The type of re-entrant locks as a Python class over the core, for the backend `cffi`."""
+
+from lowthread._arguments import FOREVER, UNSET, two_unsigned_longs, wait_in_ns
+from lowthread._load import ffi, lib
+from lowthread._pylock import wait_for
+
+_new = ffi.new
+_new_cell = ffi.typeof("lt_rlock *")
+_try = lib.lt_rlock_try
+_release = lib.lt_rlock_release
+_my_count = lib.lt_rcount
+_wait = lib.lt_racquire
+_ACQUIRED = lib.LT_ACQUIRED
+_NOT_HELD = lib.LT_NOT_HELD
+_OVERFLOW = lib.LT_OVERFLOW
+
+
+class RLock:
+    """A re-entrant lock: the thread that has it may lock it again.
+
+    It is owned by the thread that locked it, which alone can unlock it, and has to do so as
+    often as it locked it. Arguments are ignored, so that derived types may have some.
+    """
+
+    __slots__ = ("__cell", "__weakref__")
+    __module__ = "lowthread"
+
+    def __new__(cls, /, *args, **kwargs):
+        self = object.__new__(cls)
+        self.__cell = _new(_new_cell)
+        return self
+
+    def acquire(self, /, blocking=True, timeout=UNSET):
+        """Lock the lock; return whether that succeeded.
+
+        At once if the calling thread has it already, or nobody has it.
+
+        blocking: if true, wait while another thread has it; if false, only try.
+        timeout: seconds to wait at most, an int or a float, up to `TIMEOUT_MAX`; -1, the
+        default, is no limit, and all that is allowed for a call that does not block.
+
+        The wait is on the monotonic clock and is never shorter than asked. A signal handler
+        that raises ends it without the lock.
+
+        Raises ValueError for a negative timeout, for NaN, or for a timeout with
+        `blocking=False`; OverflowError for one that is too long, or if the lock cannot be
+        locked any more often; TypeError for anything that is neither a float nor has
+        `__index__`.
+        """
+        plain = blocking is True and timeout is UNSET
+        ns = FOREVER if plain else wait_in_ns(blocking, timeout)
+        verdict = _try(self.__cell)
+        return verdict == _ACQUIRED or _acquire_later(self.__cell, ns, verdict)
+
+    def release(self, /):
+        """Unlock the lock once; others can have it when that was done as often as it was locked.
+
+        Raises RuntimeError if the calling thread does not have it.
+        """
+        if _release(self.__cell) == _NOT_HELD:
+            raise _not_owned()
+
+    def locked(self, /):
+        """Return whether the lock is locked, by whichever thread. As in Python 3.14."""
+        return lib.lt_rlock_is_held(self.__cell)
+
+    def __enter__(self, /, blocking=True, timeout=UNSET):
+        """Lock the lock."""
+        if blocking is True and timeout is UNSET:
+            verdict = _try(self.__cell)
+            return verdict == _ACQUIRED or _acquire_later(self.__cell, FOREVER, verdict)
+        return RLock.acquire(self, blocking, timeout)  # like C, whatever a derived type has
+
+    def __exit__(self, /, *exc_info):
+        """Release the lock."""
+        if _release(self.__cell) == _NOT_HELD:
+            raise _not_owned()
+
+    def _is_owned(self, /):
+        """Return whether the calling thread has it. For `threading.Condition`."""
+        return _my_count(self.__cell) != 0
+
+    def _recursion_count(self, /):
+        """Return how often the calling thread has it; 0 if it does not."""
+        return _my_count(self.__cell)
+
+    def _release_save(self, /):
+        """Unlock it entirely; return what `_acquire_restore` needs. For `threading.Condition`.
+
+        Raises RuntimeError if the calling thread does not have it.
+        """
+        count = lib.lt_rlock_release_all(self.__cell)
+        if count == 0:
+            raise _not_owned()
+        return count, lib.lt_ident()
+
+    def _acquire_restore(self, state, /):
+        """Have it again as before `_release_save` returned `state`. For `threading.Condition`.
+
+        No signal handler ends this wait. Raises TypeError for anything but two ints.
+        """
+        lib.lt_rrestore(self.__cell, *two_unsigned_longs("_acquire_restore", state))
+
+    def _at_fork_reinit(self, /):
+        """Make the lock free, whoever has it: for a child process after fork."""
+        lib.lt_rlock_reset(self.__cell)
+
+    def __repr__(self):
+        cls, cell = type(self), self.__cell
+        name = "lowthread.RLock" if cls is RLock else cls.__name__
+        owner, count = lib.lt_rlock_owner(cell), lib.lt_rlock_count(cell)
+        state = "locked" if count else "unlocked"
+        return f"<{state} {name} object owner={owner} count={count} at {id(self):#x}>"
+
+    def __reduce_ex__(self, protocol):
+        cls = type(self)
+        if (
+            cls.__reduce__ is not object.__reduce__
+            or getattr(cls, "__getstate__", None) is not _no_getstate
+        ):
+            return object.__reduce_ex__(self, protocol)  # a derived type can say how
+        if protocol < 2:
+            raise TypeError("cannot pickle 'RLock' object")
+        name = "lowthread.RLock" if cls is RLock else cls.__name__
+        raise TypeError(f"cannot pickle {name!r} object")
+
+
+_no_getstate = getattr(object, "__getstate__", None)
+
+
+def _acquire_later(cell, ns, verdict):
+    """Do what is left of `acquire` when the verdict of a try was another than that."""
+    if verdict == _OVERFLOW:
+        raise OverflowError("Internal lock count overflowed")
+    return ns > 0 and wait_for(cell, ns, _wait, _release)
+
+
+def _not_owned():
+    return RuntimeError("cannot release un-acquired lock")
