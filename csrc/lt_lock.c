@@ -100,8 +100,7 @@ static lt_parker *notify(waiter *w, int64_t now) {
         return NULL; /* is on its way already */
     }
     w->notified_at = now;
-    lt_parker_notify(w->parker);
-    return w->parker;
+    return lt_parker_notify(w->parker) ? w->parker : NULL;
 }
 
 static uint32_t look(const lt_lock *lock) {
@@ -199,12 +198,19 @@ static void abandon(void *arg) {
 }
 
 /* Sleeps once, with the hooks around it; `me` leaves the queue if this thread
- * does not come back. */
-static int sleep_in_queue(waiter *me, int64_t deadline, const lt_hooks *hooks) {
+ * does not come back.  `is_first`: nobody else is to be notified before. */
+static int sleep_in_queue(waiter *me, bool is_first, int64_t deadline,
+                          const lt_hooks *hooks) {
     if (hooks == NULL) {
+        if (is_first) {
+            lt_parker_spin(me->parker, deadline, 0);
+        }
         return lt_park(me->parker, me->since, deadline);
     }
     void *state = hooks->before();
+    if (is_first) {
+        lt_parker_spin(me->parker, deadline, hooks->settle_ns);
+    }
     int why = lt_park(me->parker, me->since, deadline);
     bool goes_on = false;
     pthread_cleanup_push(abandon, me);
@@ -245,11 +251,12 @@ int lt_lock_acquire(lt_lock *lock, int64_t since, int64_t deadline,
         lt_mutex_unlock(&b->mutex);
         return LT_TIMED_OUT;
     }
+    bool is_first = !has_other(b, &me);
     enqueue(b, &me);
     lt_mutex_unlock(&b->mutex);
 
     for (;;) {
-        int why = sleep_in_queue(&me, deadline, hooks);
+        int why = sleep_in_queue(&me, is_first, deadline, hooks);
 
         lt_mutex_lock(&b->mutex);
         lt_parker_forget(me.parker);
@@ -337,11 +344,7 @@ void lt_lock_reset(lt_lock *lock) {
     wake(next);
 }
 
-bool lt_lock_is_held(lt_lock *lock) {
-    uint32_t word = look(lock);
-    if (word != LT_RESERVED) {
-        return word != LT_FREE;
-    }
+bool lt_lock_is_promised(lt_lock *lock) {
     /* As good as held, unless the one it was promised to is not there (it was
      * lost in a fork, or does not come): the next to ask would get it. */
     bucket *b = bucket_of(lock);

@@ -56,6 +56,9 @@ enum {
 typedef struct {
     void *(*before)(void);
     bool (*after)(void *from_before);
+    /* How long who releases a lock and then sleeps itself has the GIL in between: to ask
+     * for it earlier means to sleep a second time. */
+    int64_t settle_ns;
 } lt_hooks;
 
 /* Who has waited for this long gets a lock reserved, at most that often. */
@@ -68,13 +71,13 @@ extern const int64_t lt_lock_patience_ns;
 int lt_lock_acquire(lt_lock *lock, int64_t since, int64_t deadline,
                     const lt_hooks *hooks);
 
+/* The slow ways of the inline functions below. */
 bool lt_lock_try_reserved(lt_lock *lock);
 int lt_lock_release_slow(lt_lock *lock);
+bool lt_lock_is_promised(lt_lock *lock);
 
 /* Makes it free, whoever has it.  For `_at_fork_reinit`. */
 void lt_lock_reset(lt_lock *lock);
-
-bool lt_lock_is_held(lt_lock *lock);
 
 /* In a forked child: nobody waits for anything. */
 void lt_lock_after_fork(void);
@@ -103,9 +106,16 @@ static inline int lt_lock_release(lt_lock *lock) {
     return lt_lock_release_slow(lock);
 }
 
-/* The same for callers that something else keeps apart from everybody who changes this
- * lock's word, as CPython's GIL does: a load and a store cost a third of a
- * compare-and-swap.  Relaxed, as that something orders what is done under the lock, too.
+static inline bool lt_lock_is_held(lt_lock *lock) {
+    /* Relaxed: the answer may be out of date as soon as it is given. */
+    uint32_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
+    return word != LT_FREE && (word != LT_RESERVED || lt_lock_is_promised(lock));
+}
+
+/* lt_lock_try() and lt_lock_release() for callers that something else keeps apart from
+ * everybody who changes this lock's word, as CPython's GIL does: a load and a store cost
+ * a third of a compare-and-swap.  Relaxed, as that something orders what is done under
+ * the lock, too.
  *
  * The one exception is harmless: abandon() in lt_lock.c may set WAITERS after the load
  * here, and lose it to the store, but only for a thread that ends while the interpreter

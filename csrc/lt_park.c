@@ -4,11 +4,16 @@
 #include "lt_thread.h"
 
 #include <stddef.h>
+#include <unistd.h>
 
 /* A signal that arrives between the caller's last look and its sleep ends no
  * sleep, so the main thread looks again: soon at first, then about once per
  * doubling of the time waited, up to lt_wait_longest_ns. */
 static const int64_t first_look_ns = 4 * LT_NS_PER_MS;
+
+/* About what a sleep and the wake-up from it cost: who waits awake for so long before
+ * it sleeps spends at most twice what the better choice would have. */
+static const int64_t spin_ns = 10 * 1000;
 
 /* Not thread-local like the others: lt_main_interrupt() needs to find it. */
 static lt_parker main_parker;
@@ -37,6 +42,53 @@ lt_parker *lt_parker_self(void) {
     return self_parker;
 }
 
+/* Relaxed, here and in lt_park(): what the notifier did before is seen through the
+ * bucket's mutex, which the notified thread takes next. */
+static uint32_t look(lt_parker *parker) {
+    return atomic_load_explicit(&parker->word, memory_order_relaxed);
+}
+
+/* Tells the processor that this is a loop that waits for another one. */
+static void relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static bool has_other_processors(void) {
+    static atomic_int processors; /* 0: not asked yet */
+    int n = atomic_load_explicit(&processors, memory_order_relaxed);
+    if (n == 0) {
+        n = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 2 : 1;
+        atomic_store_explicit(&processors, n, memory_order_relaxed);
+    }
+    return n > 1;
+}
+
+static void stay_awake(lt_parker *self, int64_t until, uint32_t unless) {
+    do {
+        for (int i = 0; i < 8; i++) {
+            if (look(self) & unless) {
+                return;
+            }
+            relax();
+        }
+    } while (lt_now() < until);
+}
+
+void lt_parker_spin(lt_parker *self, int64_t deadline, int64_t settle_ns) {
+    int64_t now = lt_now();
+    if (!has_other_processors() || deadline - now < spin_ns) {
+        return;
+    }
+    stay_awake(self, now + spin_ns, LT_NOTIFIED | LT_INTERRUPT);
+    if ((look(self) & LT_NOTIFIED) && settle_ns > 0) {
+        stay_awake(self, lt_now() + settle_ns, LT_INTERRUPT);
+    }
+}
+
 int lt_park(lt_parker *self, int64_t since, int64_t deadline) {
     bool is_main = self == &main_parker;
     int64_t until = deadline;
@@ -47,9 +99,7 @@ int lt_park(lt_parker *self, int64_t since, int64_t deadline) {
         until = deadline - now < nap ? deadline : now + nap;
     }
     for (;;) {
-        /* Relaxed: what the notifier did before is seen through the bucket's
-         * mutex, which the woken thread takes next. */
-        uint32_t seen = atomic_load_explicit(&self->word, memory_order_relaxed);
+        uint32_t seen = look(self);
         if (seen & LT_INTERRUPT) {
             /* Acquire pairs with the release in lt_main_interrupt(): the handler
              * that was scheduled before it is seen to be due. */
@@ -60,7 +110,15 @@ int lt_park(lt_parker *self, int64_t since, int64_t deadline) {
         if (seen & LT_NOTIFIED) {
             return LT_WOKEN;
         }
-        switch (lt_wait(&self->word, 0, until)) {
+        if (!atomic_compare_exchange_strong_explicit(&self->word, &seen, LT_ASLEEP,
+                                                     memory_order_relaxed,
+                                                     memory_order_relaxed)) {
+            continue;
+        }
+        int why = lt_wait(&self->word, LT_ASLEEP, until);
+        atomic_fetch_and_explicit(&self->word, ~(uint32_t)LT_ASLEEP,
+                                  memory_order_relaxed);
+        switch (why) {
         case LT_EXPIRED:
             return until == deadline ? LT_EXPIRED : LT_SIGNAL;
         case LT_SIGNAL:
@@ -74,8 +132,9 @@ int lt_park(lt_parker *self, int64_t since, int64_t deadline) {
     }
 }
 
-void lt_parker_notify(lt_parker *parker) {
-    atomic_fetch_or_explicit(&parker->word, LT_NOTIFIED, memory_order_relaxed);
+bool lt_parker_notify(lt_parker *parker) {
+    return atomic_fetch_or_explicit(&parker->word, LT_NOTIFIED, memory_order_relaxed) &
+           LT_ASLEEP;
 }
 
 void lt_parker_wake(lt_parker *parker) { lt_wake(&parker->word, 1); }

@@ -13,10 +13,10 @@
 #include <stdbool.h>
 
 typedef struct {
-    lt_word word; /* LT_NOTIFIED | LT_INTERRUPT */
+    lt_word word; /* LT_NOTIFIED | LT_INTERRUPT | LT_ASLEEP */
 } lt_parker;
 
-enum { LT_NOTIFIED = 1, LT_INTERRUPT = 2 };
+enum { LT_NOTIFIED = 1, LT_INTERRUPT = 2, LT_ASLEEP = 4 };
 
 /* The calling thread's parker.  Valid until the thread ends. */
 lt_parker *lt_parker_self(void);
@@ -26,9 +26,13 @@ lt_parker *lt_parker_self(void);
  * `since` is when the caller began to wait, over several calls. */
 int lt_park(lt_parker *self, int64_t since, int64_t deadline);
 
-/* Marks it notified.  The caller makes sure that the thread still exists, and
- * calls lt_parker_wake() afterwards, when the thread may be gone. */
-void lt_parker_notify(lt_parker *parker);
+/* Before lt_park(): stays awake for some microseconds, as long as nothing comes.  If it is
+ * notified in that time, stays awake for `settle_ns` more. */
+void lt_parker_spin(lt_parker *self, int64_t deadline, int64_t settle_ns);
+
+/* Marks it notified.  The caller makes sure that the thread still exists, and, if this
+ * returns true, calls lt_parker_wake() afterwards, when the thread may be gone. */
+bool lt_parker_notify(lt_parker *parker);
 void lt_parker_wake(lt_parker *parker);
 void lt_parker_forget(lt_parker *self);
 

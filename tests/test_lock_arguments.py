@@ -3,6 +3,7 @@
 import decimal
 import fractions
 import re
+import threading
 
 import pytest
 from conftest import CFFI
@@ -143,3 +144,31 @@ def test_wrong_calls(lock):
         with pytest.raises(TypeError):
             call()
     assert not lock.locked()
+
+
+@pytest.mark.parametrize("waits", [True, 1, -1, 2**70])
+@pytest.mark.parametrize("timeout", [0, 0.0, 0.01, 1e-12])
+def test_every_way_to_pass_the_arguments(lock, waits, timeout):
+    lock.acquire()
+    for acquire in [lock.acquire, lock.__enter__]:
+        assert acquire(waits, timeout) is False
+        assert acquire(waits, timeout=timeout) is False
+        assert acquire(blocking=waits, timeout=timeout) is False
+        assert acquire(timeout=timeout, blocking=waits) is False
+        assert acquire(timeout=timeout) is False
+        assert acquire(0) is acquire(False) is acquire(blocking=0) is False
+        assert acquire(timeout=-1, blocking=0) is acquire(False, -1.0) is False
+    lock.release()
+    assert lock.acquire(timeout=timeout, blocking=waits) is True
+    lock.release()
+    assert lock.acquire(blocking=waits) is True
+
+
+def test_a_timeout_of_many_seconds_is_not_a_short_one(lock):
+    """Where seconds become nanoseconds, nothing wraps or is cut off."""
+    lock.acquire()
+    for timeout in [1, 1.0, 10**9, 1e9, 10**9 + 1, 1e9 + 1, 9223372036, 9223372036.5]:
+        timer = threading.Timer(0.02, lock.release)
+        timer.start()
+        assert lock.acquire(timeout=timeout) is True
+        timer.join()

@@ -39,7 +39,7 @@ static bool take_gil(PyThreadState *state) {
 static void *before_sleep(void) { return PyEval_SaveThread(); }
 static bool after_sleep(void *state) { return take_gil(state); }
 
-const lt_hooks lt_gil_hooks = {before_sleep, after_sleep};
+const lt_hooks lt_gil_hooks = {before_sleep, after_sleep, .settle_ns = 1000};
 
 /* ---- the life of a thread ---- */
 

@@ -31,8 +31,6 @@ static inline PyObject *lt_bool(bool value) {
     return result;
 }
 
-/* For all that is not plain True or False: the rules are in lowthread/_arguments.py, for
- * every backend. */
 int64_t lt_parse_acquire(PyObject *const *args, Py_ssize_t nargs, PyObject *names);
 
 /* How long acquire(*args, **keywords) may wait, in ns; -1 with an exception. */

@@ -202,7 +202,7 @@ static bool slow_after(void *state) {
     return w->fate != STAYS_OUT;
 }
 
-static const lt_hooks slow_hooks = {slow_before, slow_after};
+static const lt_hooks slow_hooks = {slow_before, slow_after, 0};
 
 static void *waits_slowly(void *arg) {
     slow_waiter *w = this_waiter = arg;
@@ -480,7 +480,7 @@ static bool released_after(void *state) {
 }
 
 static void an_interrupted_waiter_passes_it_on(void) {
-    static const lt_hooks hooks = {nothing_before, released_after};
+    static const lt_hooks hooks = {nothing_before, released_after, 0};
     acquire(&shared);
     pthread_t next;
     queue_one_more(&shared, &next);
@@ -607,7 +607,7 @@ static void *give_up_gil(void) {
 
 static bool take_gil(void *from_before) { return pthread_mutex_lock(from_before) == 0; }
 
-static const lt_hooks gil_hooks = {give_up_gil, take_gil};
+static const lt_hooks gil_hooks = {give_up_gil, take_gil, 0};
 
 static void *counts_alone(void *arg) {
     unsigned seed = (unsigned)(uintptr_t)arg;
