@@ -115,16 +115,19 @@ int lt_thread_start(void *(*entry)(void *), void *arg, uintptr_t *ident) {
 /* ---- counting ---- */
 
 static _Atomic long count;
-static _Thread_local bool counted;
+
+/* Whether the thread is counted.  Not _Thread_local: in a library that is loaded late, the
+ * first use of such a variable in a thread allocates memory. */
+static pthread_key_t counted;
 
 /* Relaxed: the number stands for itself. */
 void lt_count_up(void) {
-    counted = true;
+    (void)pthread_setspecific(counted, &count);
     atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
 }
 
 void lt_count_down(void) {
-    counted = false;
+    (void)pthread_setspecific(counted, NULL);
     atomic_fetch_sub_explicit(&count, 1, memory_order_relaxed);
 }
 
@@ -186,6 +189,7 @@ void lt_gate_open(void) {
 /* ---- births ---- */
 
 static lt_word births;
+static atomic_bool births_awaited;
 
 /* Relaxed: until_zero() is called by a thread that has started the others, or has
  * taken the GIL from one that did. */
@@ -194,13 +198,18 @@ void lt_birth_begin(void) {
 }
 
 void lt_birth_end(void) {
-    /* Release: who sees zero sees what the newborn has told Python. */
-    if (atomic_fetch_sub_explicit(&births, 1, memory_order_release) == 1) {
-        lt_wake(&births, 1); /* rarely is anybody there */
+    /* Sequentially consistent, as with the gate: either this sees that somebody waits, or
+     * that one sees the new number, and then what the newborn has told Python. */
+    if (atomic_fetch_sub_explicit(&births, 1, memory_order_seq_cst) == 1 &&
+        atomic_load_explicit(&births_awaited, memory_order_seq_cst)) {
+        lt_wake(&births, 1);
     }
 }
 
-void lt_births_wait(int64_t patience_ns) { until_zero(&births, patience_ns); }
+void lt_births_wait(int64_t patience_ns) {
+    atomic_store_explicit(&births_awaited, true, memory_order_seq_cst);
+    until_zero(&births, patience_ns);
+}
 
 /* ---- fork ---- */
 
@@ -209,14 +218,20 @@ static void after_fork_in_child(void) {
      * among these matters. */
     lt_park_after_fork();
     lt_lock_after_fork();
-    atomic_store_explicit(&count, counted ? 1 : 0, memory_order_relaxed);
+    atomic_store_explicit(&count, pthread_getspecific(counted) != NULL,
+                          memory_order_relaxed);
     atomic_store_explicit(&passing, 0, memory_order_relaxed);
     atomic_store_explicit(&births, 0, memory_order_relaxed);
 }
 
 static int init_error;
 
-static void init(void) { init_error = pthread_atfork(NULL, NULL, after_fork_in_child); }
+static void init(void) {
+    init_error = pthread_key_create(&counted, NULL);
+    if (init_error == 0) {
+        init_error = pthread_atfork(NULL, NULL, after_fork_in_child);
+    }
+}
 
 int lt_core_init(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;

@@ -25,9 +25,11 @@ from lowthread._backend import (
     get_ident,
     get_native_id,
     lock,
+    start_new,
+    start_new_thread,
 )
 from lowthread._interrupt import interrupt_main
-from lowthread._start import exit, exit_thread, stack_size, start_new, start_new_thread
+from lowthread._start import exit, exit_thread, stack_size
 from lowthread._threadlocal import _local
 
 error = RuntimeError

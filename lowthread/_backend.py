@@ -19,6 +19,8 @@ NAMES = (
     "get_ident",
     "get_native_id",
     "lock",
+    "start_new",
+    "start_new_thread",
 )
 
 
@@ -53,3 +55,5 @@ allocate_lock = _module.allocate_lock
 get_ident = _module.get_ident
 get_native_id = _module.get_native_id
 lock = LockType = _module.lock
+start_new = _module.start_new
+start_new_thread = _module.start_new_thread

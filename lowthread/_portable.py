@@ -4,6 +4,7 @@ from lowthread._builtin import builtin, synonym
 from lowthread._load import lib
 from lowthread._pylock import lock
 from lowthread._pyrlock import RLock
+from lowthread._start import start_new, start_new_thread
 
 __all__ = [
     "RLock",
@@ -13,6 +14,8 @@ __all__ = [
     "get_ident",
     "get_native_id",
     "lock",
+    "start_new",
+    "start_new_thread",
 ]
 
 

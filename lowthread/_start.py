@@ -28,6 +28,16 @@ _ShutdownError = getattr(builtins, "PythonFinalizationError", RuntimeError)
 _NOT_GIVEN = {}  # what the signature shows for kwargs; only its identity counts
 
 
+def refuse(error):
+    """Raise what is raised when no thread is started.
+
+    error: the errno with which the system refused, or 0 when it is too late for threads.
+    """
+    if error == 0:
+        raise _ShutdownError("can't create new thread at interpreter shutdown")
+    raise RuntimeError("can't start new thread") from OSError(error, os.strerror(error))
+
+
 @builtin(least=2, most=3)
 def start_new_thread(function, args, kwargs=_NOT_GIVEN, /):
     """Start a new thread and return its identifier, an int (see `get_ident`).
@@ -58,14 +68,13 @@ def start_new_thread(function, args, kwargs=_NOT_GIVEN, /):
         raise TypeError("optional 3rd arg must be a dictionary")
     sys.audit("_thread.start_new_thread", function, args, kwargs)
     if sys.is_finalizing():
-        raise _ShutdownError("can't create new thread at interpreter shutdown")
+        refuse(0)
     if kwargs is not None:
         # Not dict.copy(), which asks a subclass for its keys.
         kwargs = dict(dict.items(kwargs))
     ident = _start(function, args, kwargs)
     if ident < 0:
-        cause = OSError(-ident, os.strerror(-ident))
-        raise RuntimeError("can't start new thread") from cause
+        refuse(-ident)
     return ident
 
 
@@ -96,3 +105,6 @@ def exit():
 
 start_new = synonym("start_new", start_new_thread)
 exit_thread = synonym("exit_thread", exit)
+
+if native:
+    native.set_callbacks(sys.audit, sys.is_finalizing, report, refuse)

@@ -1,4 +1,4 @@
-"""Run `make test` for every interpreter found, with a line for each.
+"""Run `make test` for every interpreter found and each backend, with a line for each.
 
 Looks for CPython 3.9 and later under ~/.pyenv/versions and on PATH, and for pypy3. The
 exit status is 1 if the tests of one fail, or if there is no interpreter at all. Options
@@ -46,14 +46,22 @@ def version_key(name):
     return kind, [int("".join(filter(str.isdigit, part)) or 0) for part in version.split(".")]
 
 
-def test(name, path, options):
+def backends(name):
+    return ["cffi"] if name.startswith("PyPy") else ["native", "cffi"]
+
+
+def test(name, path, backend, options):
     """Run the tests; return whether they passed."""
     os.makedirs("build", exist_ok=True)
+    name = f"{name} {backend}"
     log = os.path.join("build", "test-" + name.replace(" ", "-") + ".log")
     begin = time.monotonic()
     with open(log, "w", encoding="utf-8") as f:
         status = subprocess.run(
-            ["make", "--no-print-directory", "test", f"PYTHON={path}", *options],
+            [
+                *("make", "--no-print-directory", "test"),
+                *(f"PYTHON={path}", f"BACKEND={backend}", *options),
+            ],
             stdout=f,
             stderr=subprocess.STDOUT,
             check=False,
@@ -65,7 +73,7 @@ def test(name, path, options):
     summary = next((x for x in reversed(lines) if " passed" in x or " failed" in x), lines[-1])
     verdict = "ok    " if status == 0 else "FAILED"
     seconds = time.monotonic() - begin
-    print(f"{name:16} {verdict} {seconds:4.0f} s  {summary.strip('= ')}", flush=True)
+    print(f"{name:22} {verdict} {seconds:4.0f} s  {summary.strip('= ')}", flush=True)
     return status == 0
 
 
@@ -73,7 +81,11 @@ def main():
     found = interpreters()
     if not found:
         sys.exit("No interpreter was found: install python3 (3.9 or later) or pypy3.")
-    results = [test(name, path, sys.argv[1:]) for name, path in found.items()]
+    results = [
+        test(name, path, backend, sys.argv[1:])
+        for name, path in found.items()
+        for backend in backends(name)
+    ]
     sys.exit(not all(results))
 
 

@@ -217,29 +217,15 @@ static PyObject *prepare_exit(PyObject *module, PyObject *unused) {
     return Py_None;
 }
 
-PyDoc_STRVAR(start_doc,
-"start(function, args, kwargs, report, /)\n--\n\n"
-"Starts a thread that calls function(*args, **kwargs), and report(function,\n"
-"exception) if that raises anything but SystemExit.  kwargs may be None.\n"
-"Returns the thread's ident, or minus the errno with which the system refused.");
-
-static PyObject *start(PyObject *module, PyObject *arguments) {
-    (void)module;
-    PyObject *function, *args, *kwargs, *reporter;
-    if (!PyArg_ParseTuple(arguments, "OO!OO:start", &function, &PyTuple_Type, &args,
-                          &kwargs, &reporter)) {
-        return NULL;
-    }
+int64_t lt_start_python(PyObject *function, PyObject *args, PyObject *kwargs,
+                        PyObject *reporter) {
     task *t = malloc(sizeof(*t));
     if (t == NULL) {
-        return PyErr_NoMemory();
+        return -ENOMEM;
     }
     Py_INCREF(function);
     Py_INCREF(args);
     Py_INCREF(reporter);
-    if (kwargs == Py_None) {
-        kwargs = NULL;
-    }
     Py_XINCREF(kwargs);
     /* A sub-interpreter that does not know of a thread can be destroyed. */
     bool is_awaited = exiting != 0 || !in_main_interpreter();
@@ -262,9 +248,26 @@ static PyObject *start(PyObject *module, PyObject *arguments) {
     }
     if (error != 0) {
         task_free(t);
-        return PyLong_FromLong(-error);
+        return -error;
     }
-    return PyLong_FromSize_t(ident);
+    return (int64_t)ident;
+}
+
+PyDoc_STRVAR(start_doc,
+"start(function, args, kwargs, report, /)\n--\n\n"
+"Starts a thread that calls function(*args, **kwargs), and report(function,\n"
+"exception) if that raises anything but SystemExit.  kwargs may be None.\n"
+"Returns the thread's ident, or minus the errno with which the system refused.");
+
+static PyObject *start(PyObject *module, PyObject *arguments) {
+    (void)module;
+    PyObject *function, *args, *kwargs, *reporter;
+    if (!PyArg_ParseTuple(arguments, "OO!OO:start", &function, &PyTuple_Type, &args,
+                          &kwargs, &reporter)) {
+        return NULL;
+    }
+    return PyLong_FromLongLong(
+        lt_start_python(function, args, kwargs == Py_None ? NULL : kwargs, reporter));
 }
 
 /* ---- the module ---- */
@@ -342,6 +345,11 @@ static int module_exec(PyObject *module) {
 static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     lt_state *state = PyModule_GetState(module);
     Py_VISIT(state->lock_type);
+    Py_VISIT(state->start_event);
+    Py_VISIT(state->audit);
+    Py_VISIT(state->is_finalizing);
+    Py_VISIT(state->report);
+    Py_VISIT(state->refuse);
     return 0;
 }
 
@@ -349,10 +357,16 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
 static void module_free(void *module) {
     lt_state *state = PyModule_GetState(module);
     Py_XDECREF(state->lock_type);
+    Py_XDECREF(state->start_event);
+    Py_XDECREF(state->audit);
+    Py_XDECREF(state->is_finalizing);
+    Py_XDECREF(state->report);
+    Py_XDECREF(state->refuse);
 }
 
 static PyMethodDef methods[] = {
     {"prepare_exit", prepare_exit, METH_NOARGS, prepare_exit_doc},
+    {"set_callbacks", lt_set_callbacks, METH_VARARGS, lt_set_callbacks_doc},
     {"start", start, METH_VARARGS, start_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -17,16 +17,26 @@ PyObject *lt_rlock_type(PyObject *module);
 /* A new instance of lt_lock_type(). */
 PyObject *lt_make_lock(PyTypeObject *type);
 
+/* Starts a thread that calls function(*args, **kwargs), and reporter(function, exception)
+ * if that raises anything but SystemExit; kwargs may be NULL.  Returns the thread's ident,
+ * or minus the errno with which the system refused. */
+int64_t lt_start_python(PyObject *function, PyObject *args, PyObject *kwargs,
+                        PyObject *reporter);
+
 /* lowthread._native's state.  Its members are strong references. */
 typedef struct {
     PyObject *lock_type;
+    PyObject *start_event, *audit, *is_finalizing, *report, *refuse;
 } lt_state;
+
+extern const char lt_set_callbacks_doc[];
+PyObject *lt_set_callbacks(PyObject *module, PyObject *args);
 
 /* Gives `object`, which may be NULL with an exception, to a module: 0, or -1 with an
  * exception. */
 int lt_add(PyObject *module, const char *name, PyObject *object);
 
-/* Adds the functions of `_thread` that need nothing but C: 0, or -1 with an exception. */
+/* Adds the functions of `_thread` that are in C: 0, or -1 with an exception. */
 int lt_add_functions(PyObject *module);
 
 #endif

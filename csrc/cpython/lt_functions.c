@@ -1,4 +1,4 @@
-/* Those functions of `_thread` that need nothing but C. */
+/* Those functions of `_thread` that are called often. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -30,6 +30,131 @@ static PyObject *count(PyObject *module, PyObject *unused) {
     return PyLong_FromLong(lt_count());
 }
 
+/* ---- starting a thread ---- */
+
+const char lt_set_callbacks_doc[] =
+"set_callbacks(audit, is_finalizing, report, refuse, /)\n--\n\n"
+"Tells start_new_thread() what to call: sys.audit, sys.is_finalizing, report(function,\n"
+"exception) for what a thread raises, and refuse(errno), which raises the exception for\n"
+"a thread that could not be started; errno is 0 when the interpreter shuts down.";
+
+PyObject *lt_set_callbacks(PyObject *module, PyObject *args) {
+    lt_state *state = PyModule_GetState(module);
+    PyObject *audit, *is_finalizing, *report, *refuse;
+    if (!PyArg_ParseTuple(args, "OOOO:set_callbacks", &audit, &is_finalizing, &report,
+                          &refuse)) {
+        return NULL;
+    }
+    if (state->start_event == NULL) { /* once for good */
+        state->start_event = PyUnicode_FromString("_thread.start_new_thread");
+        if (state->start_event == NULL) {
+            return NULL;
+        }
+        Py_INCREF(audit);
+        Py_INCREF(is_finalizing);
+        Py_INCREF(report);
+        Py_INCREF(refuse);
+        state->audit = audit;
+        state->is_finalizing = is_finalizing;
+        state->report = report;
+        state->refuse = refuse;
+    }
+    Py_INCREF(Py_None);
+    return Py_None;
+}
+
+static PyObject *refuse(lt_state *state, long error) {
+    PyObject *number = PyLong_FromLong(error);
+    if (number != NULL) {
+        Py_XDECREF(PyObject_CallFunctionObjArgs(state->refuse, number, NULL));
+        Py_DECREF(number);
+    }
+    return NULL; /* it raises */
+}
+
+/* The event of 3.13, and whether it is too late for threads: 1, 0, or -1 with an exception. */
+static int announce(lt_state *state, PyObject *function, PyObject *args, PyObject *kwargs) {
+    PyObject *done =
+        PyObject_CallFunctionObjArgs(state->audit, state->start_event, function, args,
+                                     kwargs == NULL ? Py_None : kwargs, NULL);
+    if (done == NULL) {
+        return -1;
+    }
+    Py_DECREF(done);
+    PyObject *late = PyObject_CallFunctionObjArgs(state->is_finalizing, NULL);
+    if (late == NULL) {
+        return -1;
+    }
+    int is_late = late == Py_True;
+    Py_DECREF(late);
+    return is_late;
+}
+
+/* A new dictionary with what is in this one.  PyDict_Copy() would ask one of a derived type
+ * for its keys, which the interpreter's own start_new_thread() does not do. */
+static PyObject *copy_of(PyObject *dict) {
+    if (PyDict_CheckExact(dict)) {
+        return PyDict_Copy(dict);
+    }
+    PyObject *copy = PyDict_New(), *items = PyDict_Items(dict);
+    if (copy == NULL || items == NULL || PyDict_MergeFromSeq2(copy, items, 1) < 0) {
+        Py_CLEAR(copy);
+    }
+    Py_XDECREF(items);
+    return copy;
+}
+
+/* The same rules as in lowthread/_start.py. */
+static PyObject *start_new_thread(PyObject *module, PyObject *arguments) {
+    lt_state *state = PyModule_GetState(module);
+    PyObject *function, *args, *kwargs = NULL;
+    if (!PyArg_UnpackTuple(arguments, "start_new_thread", 2, 3, &function, &args,
+                           &kwargs)) {
+        return NULL;
+    }
+    const char *wrong = !PyCallable_Check(function) ? "first arg must be callable"
+                        : !PyTuple_Check(args)      ? "2nd arg must be a tuple"
+                        : kwargs != NULL && !PyDict_Check(kwargs)
+                            ? "optional 3rd arg must be a dictionary"
+                            : NULL;
+    if (wrong != NULL) {
+        PyErr_SetString(PyExc_TypeError, wrong);
+        return NULL;
+    }
+    int is_late = announce(state, function, args, kwargs);
+    if (is_late != 0) {
+        return is_late < 0 ? NULL : refuse(state, 0);
+    }
+    PyObject *copy = NULL; /* the caller may change its own meanwhile */
+    if (kwargs != NULL && (copy = copy_of(kwargs)) == NULL) {
+        return NULL;
+    }
+    int64_t ident = lt_start_python(function, args, copy, state->report);
+    Py_XDECREF(copy);
+    return ident < 0 ? refuse(state, (long)-ident) : PyLong_FromLongLong(ident);
+}
+
+/* ---- the list ---- */
+
+PyDoc_STRVAR(start_new_thread_doc,
+"start_new_thread($module, function, args, kwargs={}, /)\n--\n\n"
+"Start a new thread and return its identifier, an int (see `get_ident`).\n\n"
+"The thread calls `function(*args, **kwargs)`, with a copy of kwargs. It ends silently when\n"
+"the function returns, whatever that is, or raises SystemExit. Any other exception goes to\n"
+"`sys.unraisablehook`, with `object` the function.\n\n"
+"function: a callable.\n"
+"args: a tuple.\n"
+"kwargs: optional, a dictionary.\n\n"
+"Raises an auditing event `_thread.start_new_thread` with arguments function, args, kwargs\n"
+"(None if not given); a hook that raises stops the start.\n\n"
+"Raises TypeError for arguments of other types, and RuntimeError(\"can't start new thread\")\n"
+"when the system refuses, with an OSError that says why as its cause. When the interpreter\n"
+"is shutting down: RuntimeError, from 3.13 on its subclass PythonFinalizationError.");
+
+PyDoc_STRVAR(start_new_doc,
+"start_new($module, function, args, kwargs={}, /)\n--\n\n"
+"An obsolete synonym of start_new_thread().");
+
 PyDoc_STRVAR(allocate_lock_doc,
 "allocate_lock($module, /)\n--\n\n"
 "Create a new lock object, which is unlocked.\n\n"
@@ -58,6 +183,8 @@ PyDoc_STRVAR(count_doc,
 "A thread counts from when it begins to run.");
 
 static PyMethodDef functions[] = {
+    {"start_new_thread", start_new_thread, METH_VARARGS, start_new_thread_doc},
+    {"start_new", start_new_thread, METH_VARARGS, start_new_doc},
     {"allocate_lock", allocate_lock, METH_NOARGS, allocate_lock_doc},
     {"allocate", allocate_lock, METH_NOARGS, allocate_doc},
     {"get_ident", get_ident, METH_NOARGS, get_ident_doc},
