@@ -38,12 +38,14 @@ help:
 	@echo 'make test-c    the C core alone, with both ways to wait'
 	@echo 'make tsan      ... under ThreadSanitizer'
 	@echo 'make asan      ... under AddressSanitizer and UndefinedBehaviorSanitizer'
+	@echo 'make bench     measure every interpreter found; writes bench/results.md and .svg'
 	@echo 'make lint      ruff, and the C compiler with all warnings as errors'
 	@echo 'make clean     remove what was built'
 	@echo 'make distclean remove the virtual environments (.venv*) too'
 	@echo
 	@echo 'PYTHON=pypy3   another interpreter than python3; it gets a .venv-... of its own'
 	@echo 'WAIT=pthread   build with mutexes and conditions instead of futexes'
+	@echo 'QUICK=1        with make bench: only see that it works, and change no file'
 
 # ---- environment and build ----
 
@@ -123,6 +125,29 @@ asan:
 
 , := ,
 
+# ---- the benchmark ----
+
+bench-one: build
+	@$(PY) -m pip install -q --disable-pip-version-check -r bench/requirements.txt
+	@for peer in $$(cat bench/peers.txt); do \
+	  $(PY) -m pip install -q --disable-pip-version-check $$peer || echo "without $$peer"; \
+	done
+	@$(PY) -m bench.measure $(if $(QUICK),--quick) build/bench/$(TAG).json
+
+.venv-bench/ready: bench/report.txt
+	@rm -rf .venv-bench
+	@python3 -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install -q --disable-pip-version-check -r bench/report.txt
+	@touch $@
+
+bench-report: .venv-bench/ready
+	@.venv-bench/bin/python -m bench.report build/bench/*.json --to $(if $(QUICK),build/bench,bench)
+
+bench:
+	@command -v python3 >/dev/null || { echo 'There is no python3: install the package python3.' >&2; exit 1; }
+	@python3 tools/bench_all.py $(if $(QUICK),QUICK=$(QUICK))
+	@$(MAKE) --no-print-directory bench-report
+
 # ---- keeping house ----
 
 .venv-lint/ready: | preflight
@@ -147,3 +172,4 @@ distclean: clean
 	rm -rf .venv*
 
 .PHONY: help preflight build demo test test-all test-c tsan asan lint clean distclean
+.PHONY: bench bench-one bench-report

@@ -1,49 +1,15 @@
 """Run `make test` for every interpreter found and each backend, with a line for each.
 
-Looks for CPython 3.9 and later under ~/.pyenv/versions and on PATH, and for pypy3. The
-exit status is 1 if the tests of one fail, or if there is no interpreter at all. Options
+The exit status is 1 if the tests of one fail, or if there is no interpreter at all. Options
 are passed on to make.
 """
 
-import glob
 import os
-import shutil
 import subprocess
 import sys
 import time
 
-WHO = """
-import platform, sys
-print(*sys.version_info[:2])
-print(platform.python_implementation(), platform.python_version())
-"""
-
-
-def candidates():
-    yield from sorted(glob.glob(os.path.expanduser("~/.pyenv/versions/*/bin/python")))
-    for name in ["python3", *(f"python3.{minor}" for minor in range(9, 30)), "pypy3"]:
-        path = shutil.which(name)
-        if path:
-            yield path
-
-
-def interpreters():
-    """Return {name: path}, the first path of each version."""
-    found = {}
-    for path in candidates():
-        # A shim may stand for a version that is not installed.
-        run = subprocess.run([path, "-c", WHO], capture_output=True, text=True, check=False)
-        if run.returncode != 0:
-            continue
-        version, name = run.stdout.splitlines()
-        if tuple(map(int, version.split())) >= (3, 9):
-            found.setdefault(name, path)
-    return dict(sorted(found.items(), key=lambda item: version_key(item[0])))
-
-
-def version_key(name):
-    kind, version = name.split()
-    return kind, [int("".join(filter(str.isdigit, part)) or 0) for part in version.split(".")]
+from interpreters import interpreters
 
 
 def backends(name):
