@@ -21,7 +21,7 @@ def uncontended(quick):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "uncontended.json")
         # Many short processes rather than few long ones: what varies is the process.
-        effort = ["-p", "2", "-n", "2", "-w", "1"] if quick else ["-p", "7", "-n", "3", "-w", "1"]
+        effort = ["-p", "1", "-n", "2", "-w", "1"] if quick else ["-p", "5", "-n", "3", "-w", "1"]
         if lowthread._load.PYPY:
             effort[-1] = "5"  # its compiler needs to warm up
         subprocess.run(
@@ -78,8 +78,8 @@ def main():
     for row, values in alone.items():
         for subject, value in values.items():
             note(row, subject, value, value / values[OWN])
-    rounds, scale = (3, 1) if options.quick else (11, 2)
-    for result in threaded.measure(subjects, rounds, scale):
+    rounds, seconds = (2, 0.05) if options.quick else (9, 0.2)
+    for result in threaded.measure(subjects, rounds, seconds):
         note(*result)
     size = {subject: threaded.bytes_per_lock(subject) for subject in subjects}
     for subject, value in size.items():

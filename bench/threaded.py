@@ -1,9 +1,11 @@
 """The rows of several threads, and the bytes per lock.
 
 Each round measures every subject once, in turn, so that what else the machine does hits all
-alike; of the rounds the median counts.
+alike; of the rounds the median counts. How much a subject does in a round is set so that it
+takes about as long as the others.
 """
 
+import _thread
 import itertools
 import os
 import statistics
@@ -38,7 +40,7 @@ def run_together(functions):
 def sections(threads, make, scale):
     """Threads on one lock: ns per acquire and release."""
     lock = make()
-    count = scale * 200_000 // threads
+    count = int(scale * 400_000) // threads
 
     def work():
         acquire, release = lock.acquire, lock.release
@@ -52,7 +54,7 @@ def sections(threads, make, scale):
 def counting(threads, make, scale):
     """Threads on one lock that guards a counter: ns per `with lock: count += 1`."""
     lock = make()
-    count = scale * 100_000 // threads
+    count = int(scale * 200_000) // threads
     total = 0
 
     def work():
@@ -68,7 +70,7 @@ def counting(threads, make, scale):
 
 def beside_a_busy_thread(make, scale):
     """An uncontended pair while another thread computes: ns."""
-    lock, count, stop = make(), scale * 300_000, False
+    lock, count, stop = make(), int(scale * 600_000), False
 
     def burn():
         n = 0
@@ -90,7 +92,7 @@ def beside_a_busy_thread(make, scale):
 
 def hand_over(make, scale):
     """Two threads that wake each other in turn: ns for one to go to the other."""
-    ping, pong, count = make(), make(), scale * 1000
+    ping, pong, count = make(), make(), int(scale * 5000)
     ping.acquire()
     pong.acquire()
 
@@ -109,7 +111,7 @@ def hand_over(make, scale):
 
 def worst_wait(make, scale):
     """Four threads that hold one lock for 1 ms at a time: the longest wait, in ns."""
-    lock, worst, end = make(), [], clock() + scale * 0.5
+    lock, worst, end = make(), [], clock() + 5 * scale
 
     def work():
         longest = 0
@@ -128,9 +130,9 @@ def worst_wait(make, scale):
 def start(module, scale):
     """From start_new_thread to the first instruction of a Python function: ns."""
     waits = []
-    for _ in range(scale * 100):
+    for _ in range(int(scale * 400)):
         begun = 0
-        done = module.allocate_lock()
+        done = _thread.allocate_lock()  # for all alike: it is the start that is measured
         done.acquire()
 
         def work(done=done):
@@ -147,8 +149,7 @@ def start(module, scale):
 
 def start_many(module, scale):
     """500 threads started at once, until all have run: ns for each."""
-    del scale
-    left, done, lock = 500, module.allocate_lock(), module.allocate_lock()
+    left, done, lock = 500, _thread.allocate_lock(), _thread.allocate_lock()
     done.acquire()
 
     def work():
@@ -204,8 +205,6 @@ WITH = (OWN, LOWTHREAD, "lowthread (cffi)", "fastrlock")
 
 
 def modules():
-    import _thread
-
     import lowthread
 
     return {OWN: _thread, LOWTHREAD: lowthread}
@@ -243,16 +242,25 @@ def rows(present):
         )
 
 
-def measure(subjects, rounds, scale):
+def fitting_scale(function, seconds):
+    """Return a scale at which a call takes about that long, at most 1; warms up, too."""
+    trial = 0.05
+    begin = clock()
+    function(trial)
+    return min(1, max(trial, trial * seconds / (clock() - begin)))
+
+
+def measure(subjects, rounds, seconds):
     """Yield (row, subject, its value in ns, its ratio to the interpreter's own)."""
     for row, functions in rows(subjects):
+        scales = {s: fitting_scale(function, seconds) for s, function in functions.items()}
         values = {subject: [] for subject in functions}
         for n in range(rounds):
             order = list(functions)
             if n % 2:
                 order.reverse()
             for subject in order:
-                values[subject].append(functions[subject](scale))
+                values[subject].append(functions[subject](scales[subject]))
         for subject, mine in values.items():
             ratio = statistics.median(a / b for a, b in zip(mine, values[OWN]))
             yield row, subject, statistics.median(mine), ratio

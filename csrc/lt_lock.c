@@ -33,6 +33,9 @@ typedef struct {
     _Alignas(64) lt_mutex mutex;
     waiter *first, *last; /* by `since`; of all locks with this hash */
     int64_t fair_again;   /* no reservation before this time */
+    int notifier;         /* the processor of the last one, plus 1; 0: not known */
+    unsigned misses;      /* how many waits in succession were awake in vain ... */
+    unsigned skips;       /* ... and how many are therefore not to try it */
 } bucket;
 
 enum { BUCKETS = 256 };
@@ -95,11 +98,12 @@ static bool has_other(const bucket *b, const waiter *me) {
 }
 
 /* Returns whom to wake once the mutex is free, or NULL. */
-static lt_parker *notify(waiter *w, int64_t now) {
+static lt_parker *notify(bucket *b, waiter *w, int64_t now) {
     if (w->notified_at != 0) {
         return NULL; /* is on its way already */
     }
     w->notified_at = now;
+    b->notifier = lt_processor() + 1;
     return lt_parker_notify(w->parker) ? w->parker : NULL;
 }
 
@@ -146,7 +150,7 @@ static bool claim(const bucket *b, waiter *me) {
 
 /* `me` has left the queue without the lock: if it was notified, somebody else
  * has to be, for the invariant's sake. */
-static lt_parker *pass_on(const bucket *b, const waiter *me) {
+static lt_parker *pass_on(bucket *b, const waiter *me) {
     if (me->notified_at == 0) {
         return NULL;
     }
@@ -167,11 +171,34 @@ static lt_parker *pass_on(const bucket *b, const waiter *me) {
             return NULL;
         }
         if (word == LT_FREE) {
-            return notify(next, now);
+            return notify(b, next, now);
         }
         if (change(me->lock, word, word | LT_WAITERS)) {
             return NULL;
         }
+    }
+}
+
+/* ---- waiting awake ---- */
+
+/* Not where the one to wait for needs this processor, nor where it was in vain of late.  A
+ * lock is new to us more often than not (threading.Condition makes one for each wait), but
+ * rarely its address; so what was learnt is kept with the bucket. */
+static bool is_worth_a_try(bucket *b) {
+    if (b->skips != 0) {
+        b->skips--;
+        return false;
+    }
+    return b->notifier == 0 || b->notifier != lt_processor() + 1;
+}
+
+static void learn(bucket *b, bool was_in_time) {
+    enum { MOST = 6 }; /* one of 64 */
+    if (was_in_time) {
+        b->misses = 0;
+    } else {
+        b->misses += b->misses < MOST;
+        b->skips = (1U << b->misses) - 1;
     }
 }
 
@@ -198,20 +225,18 @@ static void abandon(void *arg) {
 }
 
 /* Sleeps once, with the hooks around it; `me` leaves the queue if this thread
- * does not come back.  `is_first`: nobody else is to be notified before. */
-static int sleep_in_queue(waiter *me, bool is_first, int64_t deadline,
+ * does not come back.  If `*awake`, tries to do without the sleep first, and says there
+ * whether that went well. */
+static int sleep_in_queue(waiter *me, bool *awake, int64_t deadline,
                           const lt_hooks *hooks) {
-    if (hooks == NULL) {
-        if (is_first) {
-            lt_parker_spin(me->parker, deadline, 0);
-        }
-        return lt_park(me->parker, me->since, deadline);
-    }
-    void *state = hooks->before();
-    if (is_first) {
-        lt_parker_spin(me->parker, deadline, hooks->settle_ns);
+    void *state = hooks == NULL ? NULL : hooks->before();
+    if (*awake) {
+        *awake = lt_parker_spin(me->parker, deadline, hooks == NULL ? 0 : hooks->settle_ns);
     }
     int why = lt_park(me->parker, me->since, deadline);
+    if (hooks == NULL) {
+        return why;
+    }
     bool goes_on = false;
     pthread_cleanup_push(abandon, me);
     goes_on = hooks->after(state);
@@ -245,20 +270,25 @@ int lt_lock_acquire(lt_lock *lock, int64_t since, int64_t deadline,
         lt_mutex_unlock(&b->mutex);
         return LT_ACQUIRED;
     }
-    if (deadline <= lt_now()) {
+    if (deadline != LT_FOREVER && deadline <= lt_now()) {
         /* claim() may have set WAITERS for nobody, which costs the next release
          * a look into an empty queue. */
         lt_mutex_unlock(&b->mutex);
         return LT_TIMED_OUT;
     }
-    bool is_first = !has_other(b, &me);
+    bool tries = !has_other(b, &me) && is_worth_a_try(b);
     enqueue(b, &me);
     lt_mutex_unlock(&b->mutex);
 
     for (;;) {
-        int why = sleep_in_queue(&me, is_first, deadline, hooks);
+        bool awake = tries;
+        int why = sleep_in_queue(&me, &awake, deadline, hooks);
 
         lt_mutex_lock(&b->mutex);
+        if (tries) {
+            learn(b, awake);
+            tries = false;
+        }
         lt_parker_forget(me.parker);
         if (me.granted) {
             lt_mutex_unlock(&b->mutex);
@@ -313,7 +343,7 @@ int lt_lock_release_slow(lt_lock *lock) {
             continue;
         }
         if (w != NULL) {
-            next = notify(w, now);
+            next = notify(b, w, now);
         }
         if (reserve) {
             w->reserved = true;
@@ -339,7 +369,7 @@ void lt_lock_reset(lt_lock *lock) {
     atomic_store_explicit(&lock->word, LT_FREE, memory_order_release);
     int64_t now = lt_now();
     waiter *w = first_waiter(b, lock, now);
-    lt_parker *next = w == NULL ? NULL : notify(w, now);
+    lt_parker *next = w == NULL ? NULL : notify(b, w, now);
     lt_mutex_unlock(&b->mutex);
     wake(next);
 }

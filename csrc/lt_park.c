@@ -1,8 +1,11 @@
 /* Parking threads.  What each function promises is in lt_park.h. */
+#define _GNU_SOURCE /* sched_getcpu() */
+
 #include "lt_park.h"
 
 #include "lt_thread.h"
 
+#include <sched.h>
 #include <stddef.h>
 #include <unistd.h>
 
@@ -13,7 +16,7 @@ static const int64_t first_look_ns = 4 * LT_NS_PER_MS;
 
 /* About what a sleep and the wake-up from it cost: who waits awake for so long before
  * it sleeps spends at most twice what the better choice would have. */
-static const int64_t spin_ns = 10 * 1000;
+static const int64_t spin_ns = 20 * 1000;
 
 /* Not thread-local like the others: lt_main_interrupt() needs to find it. */
 static lt_parker main_parker;
@@ -58,35 +61,46 @@ static void relax(void) {
 }
 
 static bool has_other_processors(void) {
-    static atomic_int processors; /* 0: not asked yet */
-    int n = atomic_load_explicit(&processors, memory_order_relaxed);
-    if (n == 0) {
-        n = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 2 : 1;
-        atomic_store_explicit(&processors, n, memory_order_relaxed);
+    static atomic_int known; /* 0: not asked yet */
+    int processors = atomic_load_explicit(&known, memory_order_relaxed);
+    if (processors == 0) {
+        processors = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 2 : 1;
+        atomic_store_explicit(&known, processors, memory_order_relaxed);
     }
-    return n > 1;
+    return processors > 1;
 }
 
-static void stay_awake(lt_parker *self, int64_t until, uint32_t unless) {
+/* Returns whether it was one of `events` that ended it. */
+static bool stay_awake(lt_parker *self, int64_t until, uint32_t events) {
     do {
         for (int i = 0; i < 8; i++) {
-            if (look(self) & unless) {
-                return;
+            if (look(self) & events) {
+                return true;
             }
             relax();
         }
     } while (lt_now() < until);
+    return false;
 }
 
-void lt_parker_spin(lt_parker *self, int64_t deadline, int64_t settle_ns) {
+bool lt_parker_spin(lt_parker *self, int64_t deadline, int64_t settle_ns) {
     int64_t now = lt_now();
-    if (!has_other_processors() || deadline - now < spin_ns) {
-        return;
+    if (!has_other_processors() || deadline - now < spin_ns ||
+        !stay_awake(self, now + spin_ns, LT_NOTIFIED | LT_INTERRUPT)) {
+        return false;
     }
-    stay_awake(self, now + spin_ns, LT_NOTIFIED | LT_INTERRUPT);
-    if ((look(self) & LT_NOTIFIED) && settle_ns > 0) {
+    if (settle_ns > 0) {
         stay_awake(self, lt_now() + settle_ns, LT_INTERRUPT);
     }
+    return true;
+}
+
+int lt_processor(void) {
+#if defined(__linux__)
+    return sched_getcpu();
+#else
+    return -1;
+#endif
 }
 
 int lt_park(lt_parker *self, int64_t since, int64_t deadline) {

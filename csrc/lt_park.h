@@ -26,9 +26,13 @@ lt_parker *lt_parker_self(void);
  * `since` is when the caller began to wait, over several calls. */
 int lt_park(lt_parker *self, int64_t since, int64_t deadline);
 
-/* Before lt_park(): stays awake for some microseconds, as long as nothing comes.  If it is
- * notified in that time, stays awake for `settle_ns` more. */
-void lt_parker_spin(lt_parker *self, int64_t deadline, int64_t settle_ns);
+/* Before lt_park(): stays awake for some microseconds, until notified (or interrupted), and
+ * then for `settle_ns` more.  Returns whether that was in time. */
+bool lt_parker_spin(lt_parker *self, int64_t deadline, int64_t settle_ns);
+
+/* The processor that the caller runs on, if only for now, or -1 if the system does not
+ * say. */
+int lt_processor(void);
 
 /* Marks it notified.  The caller makes sure that the thread still exists, and, if this
  * returns true, calls lt_parker_wake() afterwards, when the thread may be gone. */
