@@ -95,7 +95,7 @@ test-all:
 	@command -v python3 >/dev/null || { echo 'There is no python3: install the package python3.' >&2; exit 1; }
 	@python3 tools/test_all.py $(if $(WAIT),WAIT=$(WAIT))
 
-C_TESTS := wait lock rlock thread
+C_TESTS := wait park lock rlock thread
 C_WAITS := futex pthread
 C_FLAGS := -std=gnu11 -g -O2 -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Werror -pthread
 # So long that tests of what comes before it are no race on a busy machine.

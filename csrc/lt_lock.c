@@ -276,7 +276,10 @@ int lt_lock_acquire(lt_lock *lock, int64_t since, int64_t deadline,
         lt_mutex_unlock(&b->mutex);
         return LT_TIMED_OUT;
     }
-    bool tries = !has_other(b, &me) && is_worth_a_try(b);
+    /* Only once: a signal that comes while it is awake ends no sleep, and the longer the
+     * wait, the longer the nap before the main thread looks again. */
+    bool is_new = lt_now() - since < LT_NS_PER_MS;
+    bool tries = is_new && !has_other(b, &me) && is_worth_a_try(b);
     enqueue(b, &me);
     lt_mutex_unlock(&b->mutex);
 

@@ -9,9 +9,9 @@
  *     ...
  *     lt_lock_release(&lock);
  *
- * Take and give back are one compare-and-swap on the lock's word each.  Who has to
- * wait queues under a hash of the lock's address (a "parking lot"), so the
- * word holds only three bits:
+ * Take and give back are one compare-and-swap on the lock's word each, or less where the
+ * callers are kept apart (lt_lock_try_alone).  Who has to wait queues under a hash of the
+ * lock's address (a "parking lot"), so the word holds only three bits:
  *
  *     HELD      somebody has the lock
  *     WAITERS   somebody is in the queue whom the next release must notify

@@ -7,7 +7,6 @@
 
 #include <sched.h>
 #include <stddef.h>
-#include <unistd.h>
 
 /* A signal that arrives between the caller's last look and its sleep ends no
  * sleep, so the main thread looks again: soon at first, then about once per
@@ -60,16 +59,6 @@ static void relax(void) {
 #endif
 }
 
-static bool has_other_processors(void) {
-    static atomic_int known; /* 0: not asked yet */
-    int processors = atomic_load_explicit(&known, memory_order_relaxed);
-    if (processors == 0) {
-        processors = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 2 : 1;
-        atomic_store_explicit(&known, processors, memory_order_relaxed);
-    }
-    return processors > 1;
-}
-
 /* Returns whether it was one of `events` that ended it. */
 static bool stay_awake(lt_parker *self, int64_t until, uint32_t events) {
     do {
@@ -85,7 +74,7 @@ static bool stay_awake(lt_parker *self, int64_t until, uint32_t events) {
 
 bool lt_parker_spin(lt_parker *self, int64_t deadline, int64_t settle_ns) {
     int64_t now = lt_now();
-    if (!has_other_processors() || deadline - now < spin_ns ||
+    if (deadline - now < spin_ns ||
         !stay_awake(self, now + spin_ns, LT_NOTIFIED | LT_INTERRUPT)) {
         return false;
     }

@@ -117,11 +117,13 @@ int lt_thread_start(void *(*entry)(void *), void *arg, uintptr_t *ident) {
 static _Atomic long count;
 
 /* Whether the thread is counted.  Not _Thread_local: in a library that is loaded late, the
- * first use of such a variable in a thread allocates memory. */
+ * first use of such a variable in a thread allocates memory; a key seldom does. */
 static pthread_key_t counted;
 
 /* Relaxed: the number stands for itself. */
 void lt_count_up(void) {
+    /* Should it fail, for lack of memory, then this thread is counted all the same, but
+     * not in a child that it forks. */
     (void)pthread_setspecific(counted, &count);
     atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
 }
@@ -209,6 +211,7 @@ void lt_birth_end(void) {
 void lt_births_wait(int64_t patience_ns) {
     atomic_store_explicit(&births_awaited, true, memory_order_seq_cst);
     until_zero(&births, patience_ns);
+    atomic_store_explicit(&births_awaited, false, memory_order_seq_cst);
 }
 
 /* ---- fork ---- */
@@ -222,6 +225,7 @@ static void after_fork_in_child(void) {
                           memory_order_relaxed);
     atomic_store_explicit(&passing, 0, memory_order_relaxed);
     atomic_store_explicit(&births, 0, memory_order_relaxed);
+    atomic_store_explicit(&births_awaited, false, memory_order_relaxed);
 }
 
 static int init_error;

@@ -1,7 +1,7 @@
 """The arguments of `acquire`: what is accepted, and what is said of the rest.
 
 The rules are those of CPython 3.13 (`Modules/_threadmodule.c`, `Python/pytime.c`), to the
-message.
+message. csrc/cpython/lt_types.c has them for the types in C.
 """
 
 import math
@@ -17,27 +17,6 @@ UNSET = -1
 
 _NS_PER_S = 10**9
 _UNSIGNED_LONG_MAX = 2 ** (8 * struct.calcsize("L")) - 1
-_PARAMETERS = ("blocking", "timeout")
-
-
-def acquire_arguments(*args, **kwargs):
-    """Return how long `acquire(*args, **kwargs)` may wait: ns, 0, or `FOREVER`.
-
-    For the type in C, which knows nothing of how Python passes arguments.
-    """
-    given = len(args) + len(kwargs)
-    if given > len(_PARAMETERS):
-        kind = "" if args else "keyword "
-        raise TypeError(f"acquire() takes at most 2 {kind}arguments ({given} given)")
-    for position, name in enumerate(_PARAMETERS[: len(args)], 1):
-        if name in kwargs:
-            raise TypeError(
-                f"argument for acquire() given by name ({name!r}) and position ({position})"
-            )
-    for name in kwargs:
-        if name not in _PARAMETERS:
-            raise TypeError(f"acquire() got an unexpected keyword argument {name!r}")
-    return wait_in_ns(*args, **kwargs)
 
 
 def wait_in_ns(blocking=True, timeout=UNSET):

@@ -1,5 +1,6 @@
 """Loads the native part, in one place, with one clear error if it cannot be."""
 
+import os
 import signal
 import sys
 from importlib import import_module
@@ -94,8 +95,11 @@ ffi = _module.ffi
 lib = _module.lib
 native = None if PYPY else _load_native(_module.__file__)
 
-if lib.lt_core_init() != 0:
-    raise MemoryError("pthread_atfork")
+_error = lib.lt_core_init()
+if _error != 0:
+    raise ImportError("lowthread's core cannot be set up") from OSError(
+        _error, os.strerror(_error)
+    )
 if _in_main_thread():
     lib.lt_main_here()
     _learn_signal_handler()

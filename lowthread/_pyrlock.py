@@ -107,7 +107,7 @@ class RLock:
 
     def __repr__(self):
         cls, cell = type(self), self.__cell
-        name = "lowthread.RLock" if cls is RLock else cls.__name__
+        name = _name_of(cls)
         owner, count = lib.lt_rlock_owner(cell), lib.lt_rlock_count(cell)
         state = "locked" if count else "unlocked"
         return f"<{state} {name} object owner={owner} count={count} at {id(self):#x}>"
@@ -121,11 +121,16 @@ class RLock:
             return object.__reduce_ex__(self, protocol)  # a derived type can say how
         if protocol < 2:
             raise TypeError("cannot pickle 'RLock' object")
-        name = "lowthread.RLock" if cls is RLock else cls.__name__
+        name = _name_of(cls)
         raise TypeError(f"cannot pickle {name!r} object")
 
 
 _no_getstate = getattr(object, "__getstate__", None)
+
+
+def _name_of(cls):
+    """Return what C calls a type; a metaclass may have an attribute `__name__` of its own."""
+    return "lowthread.RLock" if cls is RLock else type.__dict__["__name__"].__get__(cls)
 
 
 def _acquire_later(cell, ns, verdict):

@@ -28,14 +28,15 @@ _ShutdownError = getattr(builtins, "PythonFinalizationError", RuntimeError)
 _NOT_GIVEN = {}  # what the signature shows for kwargs; only its identity counts
 
 
-def refuse(error):
+# Its globals are defaults: at the interpreter's end, a module's may be gone.
+def refuse(error, too_late=_ShutdownError, strerror=os.strerror):
     """Raise what is raised when no thread is started.
 
     error: the errno with which the system refused, or 0 when it is too late for threads.
     """
     if error == 0:
-        raise _ShutdownError("can't create new thread at interpreter shutdown")
-    raise RuntimeError("can't start new thread") from OSError(error, os.strerror(error))
+        raise too_late("can't create new thread at interpreter shutdown")
+    raise RuntimeError("can't start new thread") from OSError(error, strerror(error))
 
 
 @builtin(least=2, most=3)

@@ -1,12 +1,13 @@
 """The arguments of acquire, and what is said of wrong ones: CPython 3.13's words."""
 
+import builtins
 import decimal
 import fractions
 import re
 import threading
 
 import pytest
-from conftest import CFFI
+from conftest import CFFI, run_script
 
 import lowthread
 
@@ -172,3 +173,67 @@ def test_a_timeout_of_many_seconds_is_not_a_short_one(lock):
         timer.start()
         assert lock.acquire(timeout=timeout) is True
         timer.join()
+
+
+@pytest.mark.skipif(CFFI, reason="in Python, nothing works without builtins and modules")
+class TestNothingIsImportedForThem:
+    def test_without_builtins(self, lock):
+        code = "a = l.acquire(True, -1), l.acquire(False, -1), l.acquire(True, 0)"
+        names = {"__builtins__": {}, "l": lock}
+        exec(code, names)
+        assert names["a"] == (True, False, False)
+
+    def test_in_an_import_hook(self, lock, monkeypatch):
+        original = builtins.__import__
+
+        def guarded(*args, **kwargs):
+            assert lock.acquire(True, -1)
+            try:
+                return original(*args, **kwargs)
+            finally:
+                lock.release()
+
+        monkeypatch.setattr(builtins, "__import__", guarded)
+        with pytest.raises(ModuleNotFoundError):
+            import no_such_module  # noqa: F401
+
+    def test_at_the_very_end(self):
+        out = run_script(
+            """
+            import codecs, os, sys
+            import lowthread
+            class Late:
+                def __init__(self):
+                    self.lock, self.rlock = lowthread.allocate_lock(), lowthread.RLock()
+                    self.start = lowthread.start_new_thread
+                    self.keep = list(sys.modules.values())
+                    self.write, self.repr, self.error = os.write, repr, Exception
+                def __call__(self, error):
+                    pass
+                def __del__(self):
+                    calls = [
+                        lambda: self.lock.acquire(True, -1),
+                        lambda: self.lock.acquire(timeout=0.001),
+                        lambda: self.lock.acquire("", -1.0),
+                        lambda: self.rlock.acquire(True, -1),
+                        lambda: self.lock.acquire(True, "1"),
+                        lambda: self.start(self.repr, ()),
+                    ]
+                    for call in calls:
+                        try:
+                            result = self.repr(call())
+                        except self.error as error:
+                            result = self.repr(error)
+                        self.write(1, result.encode() + b"\\n")
+            codecs.register_error("late", Late())
+            """
+        ).ok()
+        *results, start = out.splitlines()
+        assert results == [
+            "True",
+            "False",
+            "False",
+            "True",
+            "TypeError(\"'str' object cannot be interpreted as an integer\")",
+        ]
+        assert "can't create new thread at interpreter shutdown" in start

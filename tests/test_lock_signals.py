@@ -268,3 +268,40 @@ def test_waits_that_are_interrupted_without_end():
         """
     )
     result.ok()
+
+
+def test_a_signal_right_after_another_is_not_late():
+    """One that comes while the wait is taken up again, which it has been for long."""
+    out = run_script(
+        """
+        import signal, threading, time
+        import lowthread
+        lock = lowthread.allocate_lock()
+        lock.acquire()
+        main = threading.main_thread().ident
+        alarms, delay = [], 0.0
+        def again(*args):
+            signal.setitimer(signal.ITIMER_REAL, delay)
+        def alarm(*args):
+            alarms.append(time.monotonic())
+        signal.signal(signal.SIGUSR1, again)
+        signal.signal(signal.SIGALRM, alarm)
+        late = 0
+        def send():
+            global delay, late
+            time.sleep(2)
+            for n in range(60):
+                delay = (1 + n) * 1e-6
+                signal.pthread_kill(main, signal.SIGUSR1)
+                begin = time.monotonic()
+                while len(alarms) == n:
+                    time.sleep(0.001)
+                late += time.monotonic() - begin > 0.5
+            lock.release()
+        lowthread.start_new_thread(send, ())
+        lock.acquire()
+        print(late)
+        """
+    ).ok()
+    # The instant before the sleep cannot be helped.
+    assert int(out) <= 6

@@ -449,6 +449,17 @@ def test_repr(lock):
     assert repr(lock) == f"<locked lowthread.RLock object owner={me} count=2 at {id(lock):#x}>"
 
 
+@pytest.mark.parametrize("name", [-7, 10**300, None, b"bytes", [1, 2]])
+def test_repr_whatever_a_metaclass_calls_the_type(name):
+    class Meta(type):
+        __name__ = property(lambda cls: name)
+
+    class Named(lowthread.RLock, metaclass=Meta):
+        pass
+
+    assert repr(Named()).startswith("<unlocked Named object owner=0 count=0 at 0x")
+
+
 class Derived(lowthread.RLock):
     """With attributes, arguments, and a method of its own."""
 

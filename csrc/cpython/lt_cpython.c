@@ -217,11 +217,11 @@ static PyObject *prepare_exit(PyObject *module, PyObject *unused) {
     return Py_None;
 }
 
-int64_t lt_start_python(PyObject *function, PyObject *args, PyObject *kwargs,
-                        PyObject *reporter) {
+int lt_start_python(PyObject *function, PyObject *args, PyObject *kwargs,
+                    PyObject *reporter, uintptr_t *ident) {
     task *t = malloc(sizeof(*t));
     if (t == NULL) {
-        return -ENOMEM;
+        return ENOMEM;
     }
     Py_INCREF(function);
     Py_INCREF(args);
@@ -239,8 +239,7 @@ int64_t lt_start_python(PyObject *function, PyObject *args, PyObject *kwargs,
     if (!is_awaited) {
         lt_birth_begin();
     }
-    uintptr_t ident = 0;
-    int error = lt_thread_start(thread_main, t, &ident);
+    int error = lt_thread_start(thread_main, t, ident);
     if (error != 0 && !is_awaited) {
         lt_birth_end();
     } else if (error == 0 && is_awaited && !await_birth(&begun)) {
@@ -248,9 +247,8 @@ int64_t lt_start_python(PyObject *function, PyObject *args, PyObject *kwargs,
     }
     if (error != 0) {
         task_free(t);
-        return -error;
     }
-    return (int64_t)ident;
+    return error;
 }
 
 PyDoc_STRVAR(start_doc,
@@ -266,8 +264,10 @@ static PyObject *start(PyObject *module, PyObject *arguments) {
                           &kwargs, &reporter)) {
         return NULL;
     }
-    return PyLong_FromLongLong(
-        lt_start_python(function, args, kwargs == Py_None ? NULL : kwargs, reporter));
+    uintptr_t ident = 0;
+    int error = lt_start_python(function, args, kwargs == Py_None ? NULL : kwargs, reporter,
+                                &ident);
+    return error != 0 ? PyLong_FromLong(-error) : PyLong_FromSize_t(ident);
 }
 
 /* ---- the module ---- */

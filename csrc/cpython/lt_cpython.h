@@ -18,10 +18,10 @@ PyObject *lt_rlock_type(PyObject *module);
 PyObject *lt_make_lock(PyTypeObject *type);
 
 /* Starts a thread that calls function(*args, **kwargs), and reporter(function, exception)
- * if that raises anything but SystemExit; kwargs may be NULL.  Returns the thread's ident,
- * or minus the errno with which the system refused. */
-int64_t lt_start_python(PyObject *function, PyObject *args, PyObject *kwargs,
-                        PyObject *reporter);
+ * if that raises anything but SystemExit; kwargs may be NULL.  Returns 0 and the thread's
+ * ident, or the errno with which the system refused. */
+int lt_start_python(PyObject *function, PyObject *args, PyObject *kwargs,
+                    PyObject *reporter, uintptr_t *ident);
 
 /* lowthread._native's state.  Its members are strong references. */
 typedef struct {

@@ -1,4 +1,4 @@
-/* Those functions of `_thread` that are called often. */
+/* Those functions of `_thread` that are called often, and their old names. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -129,9 +129,10 @@ static PyObject *start_new_thread(PyObject *module, PyObject *arguments) {
     if (kwargs != NULL && (copy = copy_of(kwargs)) == NULL) {
         return NULL;
     }
-    int64_t ident = lt_start_python(function, args, copy, state->report);
+    uintptr_t ident = 0;
+    int error = lt_start_python(function, args, copy, state->report, &ident);
     Py_XDECREF(copy);
-    return ident < 0 ? refuse(state, (long)-ident) : PyLong_FromLongLong(ident);
+    return error != 0 ? refuse(state, error) : PyLong_FromSize_t(ident);
 }
 
 /* ---- the list ---- */

@@ -41,10 +41,11 @@ static PyObject *release(PyObject *self, PyObject *unused) {
     return lt_none();
 }
 
-static PyObject *leave(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+static PyObject *leave(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                       PyObject *names) {
     (void)args;
     (void)nargs;
-    return release(self, NULL);
+    return lt_check_exit(names) < 0 ? NULL : release(self, NULL);
 }
 
 static PyObject *locked(PyObject *self, PyObject *unused) {
@@ -145,7 +146,7 @@ static PyMethodDef methods[] = {
     {"locked", locked, METH_NOARGS, locked_doc},
     {"locked_lock", locked, METH_NOARGS, locked_lock_doc},
     {"__enter__", LT_FAST(acquire), METH_FASTCALL | METH_KEYWORDS, enter_doc},
-    {"__exit__", LT_FAST(leave), METH_FASTCALL, exit_doc},
+    {"__exit__", LT_FAST(leave), METH_FASTCALL | METH_KEYWORDS, exit_doc},
     {"_at_fork_reinit", at_fork_reinit, METH_NOARGS, reinit_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -49,10 +49,11 @@ static PyObject *release(PyObject *self, PyObject *unused) {
     return lt_none();
 }
 
-static PyObject *leave(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+static PyObject *leave(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                       PyObject *names) {
     (void)args;
     (void)nargs;
-    return release(self, NULL);
+    return lt_check_exit(names) < 0 ? NULL : release(self, NULL);
 }
 
 static PyObject *locked(PyObject *self, PyObject *unused) {
@@ -100,7 +101,8 @@ static PyObject *new_rlock(PyTypeObject *type, PyObject *args, PyObject *keyword
     /* They are for the __init__ of derived types; 3.13 ignores them here, too. */
     (void)args;
     (void)keywords;
-    return PyType_GenericAlloc(type, 0); /* zeroed, which is a free one */
+    /* The one that goes with its tp_free.  Zeroed, which is a free lock. */
+    return ((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
 }
 
 static void dealloc(PyObject *self) {
@@ -113,6 +115,18 @@ static void dealloc(PyObject *self) {
     Py_DECREF(type);
 }
 
+/* The __name__ that a type has, whatever its metaclass makes of that attribute. */
+static PyObject *name_of(PyTypeObject *type) {
+    PyObject *dict = PyObject_GetAttrString((PyObject *)&PyType_Type, "__dict__");
+    PyObject *attribute = dict == NULL ? NULL : PyMapping_GetItemString(dict, "__name__");
+    PyObject *name = attribute == NULL
+                         ? NULL
+                         : PyObject_CallMethod(attribute, "__get__", "O", (PyObject *)type);
+    Py_XDECREF(attribute);
+    Py_XDECREF(dict);
+    return name;
+}
+
 static PyObject *repr(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
     lt_rlock *r = rlock_of(self);
@@ -120,7 +134,7 @@ static PyObject *repr(PyObject *self) {
      * have a dealloc of their own. */
     PyObject *name = PyType_GetSlot(type, Py_tp_dealloc) == (void *)dealloc
                          ? PyUnicode_FromString("lowthread.RLock")
-                         : PyObject_GetAttrString((PyObject *)type, "__name__");
+                         : name_of(type);
     if (name == NULL) {
         return NULL;
     }
@@ -188,7 +202,7 @@ static PyMethodDef methods[] = {
     {"release", release, METH_NOARGS, release_doc},
     {"locked", locked, METH_NOARGS, locked_doc},
     {"__enter__", LT_FAST(acquire), METH_FASTCALL | METH_KEYWORDS, enter_doc},
-    {"__exit__", LT_FAST(leave), METH_FASTCALL, exit_doc},
+    {"__exit__", LT_FAST(leave), METH_FASTCALL | METH_KEYWORDS, exit_doc},
     {"_is_owned", is_owned, METH_NOARGS, is_owned_doc},
     {"_recursion_count", recursion_count, METH_NOARGS, recursion_count_doc},
     {"_release_save", release_save, METH_NOARGS, release_save_doc},

@@ -1,97 +1,116 @@
 /* What the types `lock` and `RLock` have in common: arguments, and waiting. */
 #include "lt_types.h"
 
-/* What is neither short nor plain: lowthread/_arguments.py has the rules, for every
- * backend. */
-static int64_t ask_python(PyObject *const *args, Py_ssize_t nargs, PyObject *names) {
-    Py_ssize_t nnames = names == NULL ? 0 : PyTuple_Size(names);
-    PyObject *positional = PyTuple_New(nargs), *keywords = PyDict_New();
-    PyObject *module = PyImport_ImportModule("lowthread._arguments");
-    PyObject *function = NULL, *ns = NULL;
-    int64_t result = -1;
-    if (positional == NULL || keywords == NULL || module == NULL) {
-        goto done;
-    }
-    for (Py_ssize_t i = 0; i < nargs; i++) {
-        Py_INCREF(args[i]);
-        PyTuple_SetItem(positional, i, args[i]); /* steals the reference */
-    }
-    for (Py_ssize_t i = 0; i < nnames; i++) {
-        if (PyDict_SetItem(keywords, PyTuple_GetItem(names, i), args[nargs + i]) < 0) {
-            goto done;
-        }
-    }
-    function = PyObject_GetAttrString(module, "acquire_arguments");
-    if (function != NULL) {
-        ns = PyObject_Call(function, positional, keywords);
-    }
-    if (ns != NULL) {
-        result = PyLong_AsLongLong(ns);
-    }
-done:
-    Py_XDECREF(ns);
-    Py_XDECREF(function);
-    Py_XDECREF(module);
-    Py_XDECREF(keywords);
-    Py_XDECREF(positional);
-    return result;
-}
+#include <math.h>
 
-/* Those rules for true and false, which may be numbers: 1, 0, or -1 for anything else. */
-static int plain_blocking(PyObject *blocking) {
-    if (blocking == Py_True || blocking == Py_False) {
-        return blocking == Py_True;
-    }
-    return PyLong_CheckExact(blocking) ? PyObject_IsTrue(blocking) : -1;
-}
+/* ---- arguments ----
+ *
+ * The rules of 3.13, to the message, as in lowthread/_arguments.py.  Not by asking that:
+ * when the interpreter ends, or under an import hook, locks are used, but nothing can be
+ * imported. */
 
-/* Those rules for numbers from 0 to 10**9, in ns; -1 for anything else, also -1. */
-static int64_t plain_timeout(PyObject *timeout) {
-    static const int64_t most = 1000 * 1000 * 1000;
-    if (PyFloat_CheckExact(timeout)) {
-        double seconds = PyFloat_AsDouble(timeout);
-        if (!(seconds >= 0 && seconds <= (double)most)) {
+static const int64_t ns_if_unset = -LT_NS_PER_S; /* what -1 s are */
+
+/* Seconds to ns, rounded away from zero; 0, or -1 with an exception. */
+static int convert_timeout(PyObject *timeout, int64_t *ns) {
+    if (PyFloat_Check(timeout)) {
+        double seconds = PyFloat_AsDouble(timeout), exact = seconds * 1e9;
+        if (isnan(seconds)) {
+            PyErr_SetString(PyExc_ValueError, "Invalid value NaN (not a number)");
             return -1;
         }
-        double exact = seconds * 1e9;
-        int64_t ns = (int64_t)exact;
-        return (double)ns < exact ? ns + 1 : ns; /* never shorter than asked */
+        if (!(exact >= -0x1p63 && exact < 0x1p63)) {
+            PyErr_SetString(PyExc_OverflowError,
+                            "timestamp out of range for platform time_t");
+            return -1;
+        }
+        *ns = (int64_t)exact;
+        *ns += ((double)*ns < exact) - ((double)*ns > exact);
+        return 0;
     }
-    if (PyLong_CheckExact(timeout)) {
-        int overflow;
-        long long seconds = PyLong_AsLongLongAndOverflow(timeout, &overflow);
-        return overflow == 0 && seconds >= 0 && seconds <= most ? seconds * LT_NS_PER_S : -1;
+    PyObject *number = PyNumber_Index(timeout);
+    if (number == NULL) {
+        return -1;
     }
-    return -1;
+    int overflow;
+    long long seconds = PyLong_AsLongLongAndOverflow(number, &overflow);
+    Py_DECREF(number);
+    if (seconds == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (overflow != 0 || __builtin_mul_overflow(seconds, LT_NS_PER_S, ns)) {
+        PyErr_SetString(PyExc_OverflowError,
+                        "timestamp too large to convert to C PyTime_t");
+        return -1;
+    }
+    return 0;
+}
+
+/* Puts the arguments of a call in their places, which hold NULL; 0, or -1 with an
+ * exception. */
+static int place_arguments(PyObject *const *args, Py_ssize_t nargs, PyObject *keywords,
+                           PyObject *placed[2]) {
+    static const char *const names[2] = {"blocking", "timeout"};
+    Py_ssize_t nkeywords = keywords == NULL ? 0 : PyTuple_Size(keywords);
+    if (nargs + nkeywords > 2) {
+        PyErr_Format(PyExc_TypeError, "acquire() takes at most 2 %sarguments (%zd given)",
+                     nargs == 0 ? "keyword " : "", nargs + nkeywords);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < nargs; i++) {
+        placed[i] = args[i];
+    }
+    for (Py_ssize_t i = 0; i < nkeywords; i++) {
+        PyObject *keyword = PyTuple_GetItem(keywords, i);
+        int place = 0;
+        while (place < 2 && PyUnicode_CompareWithASCIIString(keyword, names[place]) != 0) {
+            place++;
+        }
+        if (place == 2) {
+            PyErr_Format(PyExc_TypeError,
+                         "acquire() got an unexpected keyword argument '%U'", keyword);
+            return -1;
+        }
+        if (place < nargs) {
+            PyErr_Format(PyExc_TypeError,
+                         "argument for acquire() given by name ('%s') and position (%d)",
+                         names[place], place + 1);
+            return -1;
+        }
+        placed[place] = args[nargs + i];
+    }
+    return 0;
 }
 
 int64_t lt_parse_acquire(PyObject *const *args, Py_ssize_t nargs, PyObject *names) {
-    PyObject *blocking = nargs > 0 ? args[0] : NULL, *timeout = nargs > 1 ? args[1] : NULL;
-    Py_ssize_t nnames = names == NULL ? 0 : PyTuple_Size(names);
-    bool is_plain = nargs <= 2;
-    for (Py_ssize_t i = 0; i < nnames && is_plain; i++) {
-        PyObject *name = PyTuple_GetItem(names, i);
-        PyObject **value = PyUnicode_CompareWithASCIIString(name, "timeout") == 0 ? &timeout
-                           : PyUnicode_CompareWithASCIIString(name, "blocking") == 0
-                               ? &blocking
-                               : NULL;
-        is_plain = value != NULL && *value == NULL;
-        if (is_plain) {
-            *value = args[nargs + i];
+    PyObject *placed[2] = {NULL, NULL};
+    if (place_arguments(args, nargs, names, placed) < 0) {
+        return -1;
+    }
+    int blocking = placed[0] == NULL ? 1 : PyObject_IsTrue(placed[0]);
+    int64_t ns = ns_if_unset;
+    if (blocking < 0 || (placed[1] != NULL && convert_timeout(placed[1], &ns) < 0)) {
+        return -1;
+    }
+    if (!blocking) {
+        if (ns == ns_if_unset) {
+            return 0;
         }
+        PyErr_SetString(PyExc_ValueError,
+                        "can't specify a timeout for a non-blocking call");
+        return -1;
     }
-    int blocks = !is_plain ? -1 : blocking == NULL ? 1 : plain_blocking(blocking);
-    if (blocks == 0 && timeout == NULL) {
-        return 0;
+    if (ns == ns_if_unset) {
+        return LT_FOREVER;
     }
-    if (blocks == 1) {
-        int64_t ns = timeout == NULL ? LT_FOREVER : plain_timeout(timeout);
-        if (ns >= 0) {
-            return ns;
-        }
+    if (ns < 0) {
+        PyErr_SetString(PyExc_ValueError, "timeout value must be a non-negative number");
+        return -1;
     }
-    return ask_python(args, nargs, names);
+    return ns;
 }
+
+/* ---- waiting ---- */
 
 int lt_wait_for(lt_lock *lock, int64_t ns) {
     int64_t since = lt_now();

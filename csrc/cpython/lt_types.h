@@ -50,6 +50,15 @@ static inline int64_t lt_acquire_ns(PyObject *const *args, Py_ssize_t nargs,
     return lt_parse_acquire(args, nargs, names);
 }
 
+/* __exit__ takes whatever it is given, by position: 0, or -1 with an exception. */
+static inline int lt_check_exit(PyObject *names) {
+    if (names != NULL && PyTuple_Size(names) != 0) {
+        PyErr_SetString(PyExc_TypeError, "__exit__() takes no keyword arguments");
+        return -1;
+    }
+    return 0;
+}
+
 /* Waits for `ns` at most and runs signal handlers meanwhile.  1: acquired; 0: not; -1: a
  * handler raised, and it is not acquired. */
 int lt_wait_for(lt_lock *lock, int64_t ns);
