@@ -3,20 +3,8 @@
 from lowthread._builtin import builtin, synonym
 from lowthread._load import lib
 from lowthread._pylock import lock
-from lowthread._pyrlock import RLock
-from lowthread._start import start_new, start_new_thread
-
-__all__ = [
-    "RLock",
-    "_count",
-    "allocate",
-    "allocate_lock",
-    "get_ident",
-    "get_native_id",
-    "lock",
-    "start_new",
-    "start_new_thread",
-]
+from lowthread._pyrlock import RLock  # noqa: F401  -- these two are for lowthread._backend
+from lowthread._start import start_new, start_new_thread  # noqa: F401
 
 
 @builtin()

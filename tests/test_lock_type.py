@@ -1,4 +1,4 @@
-"""What kind of type the lock's is."""
+"""What kind of type the lock's is; what RLock's has in common with it."""
 
 import copy
 import gc
@@ -15,6 +15,9 @@ import lowthread
 @pytest.fixture
 def lock():
     return lowthread.allocate_lock()
+
+
+MAKERS = pytest.mark.parametrize("make", [lowthread.allocate_lock, lowthread.RLock])
 
 
 def test_names():
@@ -52,14 +55,17 @@ def test_it_cannot_be_changed():
         del lowthread.LockType.acquire
 
 
-def test_instances_have_no_attributes_of_their_own(lock):
+@MAKERS
+def test_instances_have_no_attributes_of_their_own(make):
+    lock = make()
     assert not hasattr(lock, "__dict__")
     with pytest.raises(AttributeError):
         lock.anything = 1
 
 
-def test_weak_references():
-    lock = lowthread.allocate_lock()
+@MAKERS
+def test_weak_references(make):
+    lock = make()
     reference = weakref.ref(lock)
     assert reference() is lock
     del lock
@@ -68,10 +74,12 @@ def test_weak_references():
     assert reference() is None
 
 
-def test_equality_is_identity(lock):
+@MAKERS
+def test_equality_is_identity(make):
+    lock = make()
     assert lock == lock  # noqa: PLR0124  -- that is the question
-    assert lock != lowthread.allocate_lock()
-    assert len({lock, lock, lowthread.allocate_lock()}) == 2
+    assert lock != make()
+    assert len({lock, lock, make()}) == 2
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
