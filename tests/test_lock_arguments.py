@@ -133,6 +133,22 @@ def test_the_words_of_wrong_calls(lock, args, kwargs, message):
             acquire(*args, **kwargs)
 
 
+@pytest.mark.skipif(CFFI, reason="a function in Python has Python's own words")
+@pytest.mark.parametrize("name", ["lock.release", "lock.release_lock", "RLock.release"])
+def test_the_words_of_wrong_releases(name):
+    kind, method = name.split(".")
+    lock = getattr(lowthread, kind)()
+    lock.acquire()
+    message = rf"{re.escape(name)}\(\) takes no arguments \(2 given\)$"
+    with pytest.raises(TypeError, match=message):
+        getattr(lock, method)(1, 2)
+    with pytest.raises(TypeError, match=r"release(_lock)?\(\) takes no keyword arguments$"):
+        getattr(lock, method)(x=1)
+    with pytest.raises(TypeError, match=r"^__exit__\(\) takes no keyword arguments$"):
+        lock.__exit__(x=1)
+    assert lock.locked()
+
+
 def test_wrong_calls(lock):
     for call in [
         lambda: lock.acquire(True, 1, 2),

@@ -31,8 +31,7 @@ static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs
     return taken < 0 ? NULL : lt_bool(taken);
 }
 
-static PyObject *release(PyObject *self, PyObject *unused) {
-    (void)unused;
+static PyObject *release_once(PyObject *self) {
     lt_lock *lock = lock_of(self);
     if ((LT_ALONE ? lt_lock_release_alone(lock) : lt_lock_release(lock)) == LT_NOT_HELD) {
         PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
@@ -41,11 +40,21 @@ static PyObject *release(PyObject *self, PyObject *unused) {
     return lt_none();
 }
 
+static PyObject *release(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+    (void)args;
+    return lt_check_none(nargs, "lock.release") < 0 ? NULL : release_once(self);
+}
+
+static PyObject *release_lock(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+    (void)args;
+    return lt_check_none(nargs, "lock.release_lock") < 0 ? NULL : release_once(self);
+}
+
 static PyObject *leave(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                        PyObject *names) {
     (void)args;
     (void)nargs;
-    return lt_check_exit(names) < 0 ? NULL : release(self, NULL);
+    return lt_check_exit(names) < 0 ? NULL : release_once(self);
 }
 
 static PyObject *locked(PyObject *self, PyObject *unused) {
@@ -141,8 +150,8 @@ PyDoc_STRVAR(locked_lock_doc,
 static PyMethodDef methods[] = {
     {"acquire", LT_FAST(acquire), METH_FASTCALL | METH_KEYWORDS, acquire_doc},
     {"acquire_lock", LT_FAST(acquire), METH_FASTCALL | METH_KEYWORDS, acquire_lock_doc},
-    {"release", release, METH_NOARGS, release_doc},
-    {"release_lock", release, METH_NOARGS, release_lock_doc},
+    {"release", LT_FAST(release), METH_FASTCALL, release_doc},
+    {"release_lock", LT_FAST(release_lock), METH_FASTCALL, release_lock_doc},
     {"locked", locked, METH_NOARGS, locked_doc},
     {"locked_lock", locked, METH_NOARGS, locked_lock_doc},
     {"__enter__", LT_FAST(acquire), METH_FASTCALL | METH_KEYWORDS, enter_doc},

@@ -41,19 +41,23 @@ static PyObject *not_owned(void) {
     return NULL;
 }
 
-static PyObject *release(PyObject *self, PyObject *unused) {
-    (void)unused;
+static PyObject *release_once(PyObject *self) {
     if (lt_rlock_release_as(rlock_of(self), LT_ALONE) == LT_NOT_HELD) {
         return not_owned();
     }
     return lt_none();
 }
 
+static PyObject *release(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+    (void)args;
+    return lt_check_none(nargs, "RLock.release") < 0 ? NULL : release_once(self);
+}
+
 static PyObject *leave(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                        PyObject *names) {
     (void)args;
     (void)nargs;
-    return lt_check_exit(names) < 0 ? NULL : release(self, NULL);
+    return lt_check_exit(names) < 0 ? NULL : release_once(self);
 }
 
 static PyObject *locked(PyObject *self, PyObject *unused) {
@@ -199,7 +203,7 @@ PyDoc_STRVAR(reinit_doc,
 
 static PyMethodDef methods[] = {
     {"acquire", LT_FAST(acquire), METH_FASTCALL | METH_KEYWORDS, acquire_doc},
-    {"release", release, METH_NOARGS, release_doc},
+    {"release", LT_FAST(release), METH_FASTCALL, release_doc},
     {"locked", locked, METH_NOARGS, locked_doc},
     {"__enter__", LT_FAST(acquire), METH_FASTCALL | METH_KEYWORDS, enter_doc},
     {"__exit__", LT_FAST(leave), METH_FASTCALL | METH_KEYWORDS, exit_doc},

@@ -50,6 +50,16 @@ static inline int64_t lt_acquire_ns(PyObject *const *args, Py_ssize_t nargs,
     return lt_parse_acquire(args, nargs, names);
 }
 
+/* METH_NOARGS would do this for us, but a call of such a method, once bound, is no case for
+ * which CPython 3.11 and later have an instruction: it takes 3 to 6 ns more. */
+static inline int lt_check_none(Py_ssize_t nargs, const char *name) {
+    if (nargs != 0) {
+        PyErr_Format(PyExc_TypeError, "%s() takes no arguments (%zd given)", name, nargs);
+        return -1;
+    }
+    return 0;
+}
+
 /* __exit__ takes whatever it is given, by position: 0, or -1 with an exception. */
 static inline int lt_check_exit(PyObject *names) {
     if (names != NULL && PyTuple_Size(names) != 0) {
