@@ -134,7 +134,9 @@ def draw(results, path):
     handles = [
         plt.Rectangle((0, 0), 1, 1, color=shades[SUBJECTS.index(subject)]) for subject in subjects
     ]
-    right.legend(handles, subjects, loc="lower right", fontsize=8, framealpha=0.9)
+    right.legend(
+        handles, subjects, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=4, fontsize=8
+    )
     right.set_yticks(range(len(names)), names)
     right.invert_yaxis()
     right.set_xlim(0, limit * 1.12)
