@@ -371,7 +371,9 @@ def test_no_handler_ends_acquire_restore():
         def holder():
             with lock:
                 ready.release()
-                time.sleep(0.05)
+                while not waits:
+                    time.sleep(0.001)
+                time.sleep(0.3)
                 os.kill(os.getpid(), signal.SIGUSR1)
                 time.sleep(0.1)
         class Raised(Exception):
@@ -381,9 +383,11 @@ def test_no_handler_ends_acquire_restore():
             owned = lock._is_owned()
             raise Raised
         signal.signal(signal.SIGUSR1, handler)
+        waits = False
         lowthread.start_new_thread(holder, ())
         ready.acquire()
         try:
+            waits = True
             lock._acquire_restore((1, lowthread.get_ident()))
             while True:
                 pass
