@@ -8,7 +8,7 @@ PYTHON ?= python3
 ifeq ($(strip $(PYTHON)),)
 override PYTHON := python3
 endif
-WAIT ?=
+WAIT ?= $(LOWTHREAD_WAIT)
 CC ?= cc
 
 ifneq ($(filter-out futex pthread,$(WAIT)),)
@@ -28,7 +28,9 @@ else
 VENV := .venv-$(TAG)
 endif
 PY := $(VENV)/bin/python
-READY := $(VENV)/ready-for-$(TAG)
+# Two installations of one version are not the same interpreter.
+WHICH := $(shell $(PYTHON) -c 'import sys, zlib; print(zlib.crc32((sys.version + sys.base_prefix).encode()))' 2>/dev/null)
+READY := $(VENV)/ready-for-$(TAG)-$(WHICH)
 
 help:
 	@echo 'make demo      build, and index the standard library with many threads'
@@ -39,12 +41,14 @@ help:
 	@echo 'make tsan      ... under ThreadSanitizer'
 	@echo 'make asan      ... under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make bench     measure every interpreter found; writes bench/results.md and .svg'
+	@echo 'make bench-one measure one, and only print it'
 	@echo 'make lint      ruff, and the C compiler with all warnings as errors'
 	@echo 'make clean     remove what was built'
 	@echo 'make distclean remove the virtual environments (.venv*) too'
 	@echo
 	@echo 'PYTHON=pypy3   another interpreter than python3; it gets a .venv-... of its own'
 	@echo 'WAIT=pthread   build with mutexes and conditions instead of futexes'
+	@echo 'TESTS=tests/test_lock.py  with make test: only these'
 	@echo 'QUICK=1        with make bench: only see that it works, and change no file'
 
 # ---- environment and build ----

@@ -46,6 +46,11 @@ def amount(row, value):
     return f"{value:.1f} {unit}" if value < 100 else f"{value:.0f} {unit}"
 
 
+def ratio(value):
+    """Return a ratio in short, but never as nothing at all."""
+    return "<0.01" if value["ratio"] < 0.005 else f"{value['ratio']:.2f}"
+
+
 def table(result):
     """Return one interpreter's table, in Markdown."""
     subjects = [s for s in SUBJECTS if any(s in row for row in result["rows"].values())]
@@ -63,7 +68,7 @@ def table(result):
                 continue
             cell = amount(row, values[subject]["value"])
             if subject not in ("own", "floor"):
-                cell += f" (**{values[subject]['ratio']:.2f}**)"
+                cell += f" (**{ratio(values[subject])}**)"
             cells.append(cell)
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
     known = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
@@ -80,8 +85,9 @@ def text(results):
             "In parentheses the ratio to the interpreter's own `_thread`: below 1 is faster, or "
             "less. Rows of one thread are medians of pyperf; rows of several threads are medians "
             "of rounds in which all subjects took turns, and their ratio is the median of the "
-            "rounds' ratios. The floor is two calls of a method in C that does nothing. "
-            "`lowthread (cffi)` is the backend in Python, the only one on PyPy." + quick,
+            "rounds' ratios, which need not be the ratio of the medians. The floor is two calls "
+            "of a method in C that does nothing. `lowthread (cffi)` is the backend in Python, the "
+            "only one on PyPy; threads start alike in both." + quick,
             "Measured on: " + "; ".join(machines) + ".",
             *[table(result) for result in results],
         ]
@@ -95,21 +101,18 @@ def draw(results, path):
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(14, 0.34 * len(rows) + 1.6), width_ratios=[1.1, 1], layout="constrained"
     )
-    ratios = [
-        [result["rows"].get(row, {}).get("lowthread", {}).get("ratio") for result in results]
-        for row in rows
-    ]
+    ours = [[result["rows"].get(row, {}).get("lowthread") for result in results] for row in rows]
     colors = LinearSegmentedColormap.from_list("", ["#1a8f5a", "#f4f4f0", "#d1495b"])
     left.imshow(
-        [[1 if ratio is None else ratio for ratio in line] for line in ratios],
+        [[1 if value is None else value["ratio"] for value in line] for line in ours],
         cmap=colors,
         norm=TwoSlopeNorm(1, 0, 2),
         aspect="auto",
     )
-    for y, line in enumerate(ratios):
-        for x, ratio in enumerate(line):
-            if ratio is not None:
-                left.text(x, y, f"{ratio:.2f}", ha="center", va="center", fontsize=9)
+    for y, line in enumerate(ours):
+        for x, value in enumerate(line):
+            if value is not None:
+                left.text(x, y, ratio(value), ha="center", va="center", fontsize=9)
     left.set_xticks(range(len(names)), [name.replace(" ", "\n") for name in names])
     left.set_yticks(range(len(rows)), rows)
     left.xaxis.tick_top()

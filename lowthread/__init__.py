@@ -11,7 +11,8 @@ The names are those of https://docs.python.org/3.13/library/_thread.html:
 `start_new_thread`, `exit`, `interrupt_main`, `get_ident`, `get_native_id` and `stack_size`
 for threads; `allocate_lock`, `LockType`, `RLock` and `TIMEOUT_MAX` for locks; `error`, which
 is RuntimeError; and spellings that CPython still has from the past. `backend` tells what the
-locks are made of: "native" (C) or "cffi" (Python over the same core).
+locks are made of: "native" (C) or "cffi" (Python over the same core), which the environment
+variable LOWTHREAD_BACKEND can ask for.
 """
 
 from lowthread._arguments import TIMEOUT_MAX

@@ -42,7 +42,7 @@ class RLock:
         The wait is on the monotonic clock and is never shorter than asked. A signal handler
         that raises ends it without the lock.
 
-        Raises ValueError for a negative timeout, for NaN, or for a timeout with
+        Raises ValueError for any other negative timeout, for NaN, or for one with
         `blocking=False`; OverflowError for one that is too long, or if the lock cannot be
         locked any more often; TypeError for anything that is neither a float nor has
         `__index__`.

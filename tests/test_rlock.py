@@ -510,7 +510,8 @@ def test_derived_types_are_freed_with_their_class():
 
 
 @pytest.mark.skipif(
-    CFFI or sys.version_info < (3, 10), reason="3.9 and Python know no such types but final ones"
+    CFFI or sys.version_info < (3, 10),
+    reason="on 3.9 and in Python, a type cannot be immutable and derived from",
 )
 def test_it_cannot_be_changed():
     message = r"^cannot set 'acquire' attribute of immutable type 'lowthread\.RLock'$"

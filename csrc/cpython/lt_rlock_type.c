@@ -168,7 +168,7 @@ PyDoc_STRVAR(acquire_doc,
 "default, is no limit, and all that is allowed for a call that does not block.\n\n"
 "The wait is on the monotonic clock and is never shorter than asked. A signal handler\n"
 "that raises ends it without the lock.\n\n"
-"Raises ValueError for a negative timeout, for NaN, or for a timeout with\n"
+"Raises ValueError for any other negative timeout, for NaN, or for one with\n"
 "`blocking=False`; OverflowError for one that is too long, or if the lock cannot be\n"
 "locked any more often; TypeError for anything that is neither a float nor has\n"
 "`__index__`.");
