@@ -376,14 +376,16 @@ def test_no_handler_ends_acquire_restore():
                 time.sleep(0.3)
                 os.kill(os.getpid(), signal.SIGUSR1)
                 time.sleep(0.1)
+                gives_back.append(True)
         class Raised(Exception):
             pass
         def handler(*args):
             global owned
-            owned = lock._is_owned()
+            owned = lock._is_owned() and gives_back
             raise Raised
         signal.signal(signal.SIGUSR1, handler)
         waits = False
+        gives_back = []
         lowthread.start_new_thread(holder, ())
         ready.acquire()
         try:

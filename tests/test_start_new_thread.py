@@ -129,8 +129,9 @@ def test_wrong_arguments(args, message):
     assert lowthread._count() == 0
 
 
-def test_the_function_gets_a_copy_of_kwargs():
-    given = {"a": 1}
+@pytest.mark.parametrize("kind", [dict, type("Derived", (dict,), {})])
+def test_the_function_gets_a_copy_of_kwargs(kind):
+    given = kind({"a": 1})
     held = lowthread.allocate_lock()
     held.acquire()
     seen = []

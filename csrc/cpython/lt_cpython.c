@@ -213,8 +213,7 @@ static PyObject *prepare_exit(PyObject *module, PyObject *unused) {
         lt_births_wait(birth_patience_ns);
         Py_END_ALLOW_THREADS
     }
-    Py_INCREF(Py_None);
-    return Py_None;
+    return lt_none();
 }
 
 int lt_start_python(PyObject *function, PyObject *args, PyObject *kwargs,

@@ -6,6 +6,13 @@
 
 #include <Python.h>
 
+/* Not Py_RETURN_NONE and Py_RETURN_TRUE: 3.12's headers think that nobody counts the
+ * references to these, which is not so where an abi3 build of theirs may run. */
+static inline PyObject *lt_none(void) {
+    Py_INCREF(Py_None);
+    return Py_None;
+}
+
 /* Gives up the GIL before a sleep and takes it again afterwards; a thread that
  * comes back when the interpreter is gone stays out. */
 extern const lt_hooks lt_gil_hooks;

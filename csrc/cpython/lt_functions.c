@@ -59,8 +59,7 @@ PyObject *lt_set_callbacks(PyObject *module, PyObject *args) {
         state->report = report;
         state->refuse = refuse;
     }
-    Py_INCREF(Py_None);
-    return Py_None;
+    return lt_none();
 }
 
 static PyObject *refuse(lt_state *state, long error) {

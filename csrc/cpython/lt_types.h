@@ -18,13 +18,6 @@ enum { LT_ALONE = true };
 
 #define LT_FAST(function) ((PyCFunction)(void (*)(void))(function))
 
-/* Not Py_RETURN_NONE and Py_RETURN_TRUE: 3.12's headers think that nobody counts the
- * references to these, which is not so where an abi3 build of theirs may run. */
-static inline PyObject *lt_none(void) {
-    Py_INCREF(Py_None);
-    return Py_None;
-}
-
 static inline PyObject *lt_bool(bool value) {
     PyObject *result = value ? Py_True : Py_False;
     Py_INCREF(result);

@@ -1,6 +1,7 @@
 /* The lock: exclusion, time, fairness, and all the ways a wait can end. */
 #include "lt_test.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -609,6 +610,33 @@ static bool take_gil(void *from_before) { return pthread_mutex_lock(from_before)
 
 static const lt_hooks gil_hooks = {give_up_gil, take_gil, 0};
 
+/* For who holds the lock, or has just released it: somebody else comes along. */
+static void let_others_in(void) {
+    give_up_gil();
+    sched_yield();
+    take_gil(&gil);
+}
+
+static void *waits_alone(void *arg) {
+    pthread_mutex_lock(&gil);
+    CHECK(lt_lock_acquire(arg, lt_now(), LT_FOREVER, &gil_hooks) == LT_ACQUIRED);
+    CHECK(lt_lock_release_alone(arg) == LT_RELEASED);
+    pthread_mutex_unlock(&gil);
+    return NULL;
+}
+
+static void alone_a_release_wakes(void) {
+    lt_lock lock = {0};
+    CHECK(lt_lock_try_alone(&lock));
+    pthread_t thread = spawn(waits_alone, &lock);
+    until_waited_for(&lock);
+    pthread_mutex_lock(&gil);
+    CHECK(lt_lock_release_alone(&lock) == LT_RELEASED);
+    pthread_mutex_unlock(&gil);
+    join(thread);
+    CHECK(word_of(&lock) == LT_FREE);
+}
+
 static void *counts_alone(void *arg) {
     unsigned seed = (unsigned)(uintptr_t)arg;
     pthread_mutex_lock(&gil);
@@ -626,13 +654,13 @@ static void *counts_alone(void *arg) {
         }
         CHECK(atomic_fetch_add(&holders, 1) == 0);
         counter++;
-        if (rand_r(&seed) % 4 == 0) { /* somebody else comes and has to wait */
-            take_gil(give_up_gil());
+        if (rand_r(&seed) % 4 == 0) {
+            let_others_in();
         }
         CHECK(atomic_fetch_sub(&holders, 1) == 1);
         CHECK(lt_lock_release_alone(&shared) == LT_RELEASED);
         if (rand_r(&seed) % 4 == 0) {
-            take_gil(give_up_gil());
+            let_others_in();
         }
     }
     pthread_mutex_unlock(&gil);
@@ -667,6 +695,7 @@ int main(void) {
     RUN(only_one_has_it);
     RUN(timeouts_lose_no_wake_up);
     RUN(alone_it_is_the_same_lock);
+    RUN(alone_a_release_wakes);
     RUN(any_thread_may_release);
     RUN(a_greedy_thread_starves_nobody);
     RUN(a_reserved_lock_is_held);
