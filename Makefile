@@ -99,12 +99,12 @@ test-all:
 	@command -v python3 >/dev/null || { echo 'There is no python3: install the package python3.' >&2; exit 1; }
 	@python3 tools/test_all.py $(if $(WAIT),WAIT=$(WAIT))
 
-C_TESTS := wait park lock rlock thread
+C_TESTS := wait park lock rlock thread handle
 C_WAITS := futex pthread
 C_FLAGS := -std=gnu11 -g -O2 -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Werror -pthread
 # So long that tests of what comes before it are no race on a busy machine.
 C_TEST_FLAGS := -DLT_LOCK_LAPSE_MS=1000
-C_CORE := csrc/lt_lock.c csrc/lt_park.c csrc/lt_rlock.c csrc/lt_thread.c
+C_CORE := csrc/lt_handle.c csrc/lt_lock.c csrc/lt_park.c csrc/lt_rlock.c csrc/lt_thread.c
 
 # $(1): a name; $(2): flags
 define run-c-tests

@@ -19,7 +19,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PYPY = sys.implementation.name == "pypy"
 
 WAITS = ("futex", "pthread")
-CORE = ("lock", "park", "rlock", "thread")
+CORE = ("handle", "lock", "park", "rlock", "thread")
 CPYTHON = ("cpython", "functions", "lock_type", "rlock_type", "types")
 
 

@@ -7,14 +7,13 @@ extern const char *const lt_wait_name;
 
 /* lt_lock.h */
 typedef struct { uint32_t word; ...; } lt_lock;
-#define LT_FREE ...
-#define LT_RESERVED ...
+#define LT_HELD ...
 bool lt_lock_try(lt_lock *lock);
 int lt_lock_release(lt_lock *lock);
 void lt_lock_reset(lt_lock *lock);
-bool lt_lock_is_held(lt_lock *lock);
 #define LT_ACQUIRED ...
 #define LT_TIMED_OUT ...
+#define LT_INTERRUPTED ...
 #define LT_NOT_HELD ...
 
 /* lt_rlock.h */
@@ -31,6 +30,7 @@ unsigned long lt_rlock_count(lt_rlock *r);
 /* lt_park.h */
 void lt_main_here(void);
 void lt_main_interrupt(void);
+uintptr_t lt_main_ident(void);
 
 /* lt_thread.h */
 size_t lt_set_stack_size(size_t size);
@@ -40,11 +40,30 @@ long lt_count(void);
 void lt_count_up(void);
 void lt_count_down(void);
 int lt_core_init(void);
+extern const int lt_name_max;
+int lt_set_name(const char *name);
+int lt_get_name(char *name, size_t size);
+
+/* lt_handle.h */
+typedef ... lt_handle;
+#define LT_NOT_STARTED ...
+#define LT_IS_SELF ...
+lt_handle *lt_handle_new(void);
+lt_handle *lt_handle_of(uintptr_t ident);
+void lt_handle_drop(lt_handle *h);
+bool lt_handle_is_done(lt_handle *h);
+bool lt_handle_set_done(lt_handle *h);
+uintptr_t lt_handle_ident(lt_handle *h);
+int64_t lt_handle_native_id(lt_handle *h);
+lt_handle *lt_handle_next_awaited(uintptr_t awaited_by);
+bool lt_sentinel_set(lt_lock *lock, uint32_t *number);
+void lt_sentinel_forget(lt_lock *lock, uint32_t number);
 
 /* lt_prelude.h */
 int lt_acquire(lt_lock *lock, int64_t since, int64_t deadline, bool *taken);
 int lt_racquire(lt_rlock *r, int64_t since, int64_t deadline, bool *taken);
 void lt_rrestore(lt_rlock *r, unsigned long count, uintptr_t owner);
 unsigned long lt_rcount(lt_rlock *r);
+int lt_join(lt_handle *h, int64_t since, int64_t deadline);
 void lt_learn_signal_handler(int signum);
 int lt_trip_signal(int signum);

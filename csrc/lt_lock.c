@@ -377,18 +377,6 @@ void lt_lock_reset(lt_lock *lock) {
     wake(next);
 }
 
-bool lt_lock_is_promised(lt_lock *lock) {
-    /* As good as held, unless the one it was promised to is not there (it was
-     * lost in a fork, or does not come): the next to ask would get it. */
-    bucket *b = bucket_of(lock);
-    lt_mutex_lock(&b->mutex);
-    waiter *w = reserved_waiter(b, lock);
-    bool held = look(lock) == LT_RESERVED ? w != NULL && !has_lapsed(w, lt_now())
-                                          : look(lock) != LT_FREE;
-    lt_mutex_unlock(&b->mutex);
-    return held;
-}
-
 void lt_lock_after_fork(void) {
     for (int i = 0; i < BUCKETS; i++) {
         buckets[i] = (bucket){.first = NULL};

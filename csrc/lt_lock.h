@@ -74,7 +74,6 @@ int lt_lock_acquire(lt_lock *lock, int64_t since, int64_t deadline,
 /* The slow ways of the inline functions below. */
 bool lt_lock_try_reserved(lt_lock *lock);
 int lt_lock_release_slow(lt_lock *lock);
-bool lt_lock_is_promised(lt_lock *lock);
 
 /* Makes it free, whoever has it.  For `_at_fork_reinit`. */
 void lt_lock_reset(lt_lock *lock);
@@ -107,9 +106,10 @@ static inline int lt_lock_release(lt_lock *lock) {
 }
 
 static inline bool lt_lock_is_held(lt_lock *lock) {
-    /* Relaxed: the answer may be out of date as soon as it is given. */
-    uint32_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
-    return word != LT_FREE && (word != LT_RESERVED || lt_lock_is_promised(lock));
+    /* Relaxed: the answer may be out of date as soon as it is given.  One that is reserved
+     * is not held yet: who releases a lock and asks at once, as `threading` does, is not to
+     * be told that nothing has happened. */
+    return (atomic_load_explicit(&lock->word, memory_order_relaxed) & LT_HELD) != 0;
 }
 
 /* lt_lock_try() and lt_lock_release() for callers that something else keeps apart from

@@ -33,6 +33,10 @@ void lt_main_here(void) {
                                             memory_order_relaxed);
 }
 
+uintptr_t lt_main_ident(void) {
+    return atomic_load_explicit(&main_ident, memory_order_relaxed);
+}
+
 lt_parker *lt_parker_self(void) {
     if (self_parker == NULL) {
         if (lt_is_first_thread()) {

@@ -44,6 +44,9 @@ void lt_parker_forget(lt_parker *self);
  * calls it, it is the first thread of the process. */
 void lt_main_here(void);
 
+/* The main thread's ident, or 0 if it is not known. */
+uintptr_t lt_main_ident(void);
+
 /* Makes the main thread's current or next lt_park() return LT_SIGNAL. */
 void lt_main_interrupt(void);
 

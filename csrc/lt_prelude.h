@@ -1,5 +1,6 @@
 /* What cffi pastes in front of the code that it generates: the core, and what
  * differs between the interpreters. */
+#include "lt_handle.h"
 #include "lt_lock.h"
 #include "lt_park.h"
 #include "lt_rlock.h"
@@ -20,10 +21,17 @@ static void *lt_pypy_entry(void *task) {
     return NULL;
 }
 
-/* The new thread's ident, or minus an errno. */
-static int64_t lt_start(void *task) {
+/* The new thread's ident, or minus an errno.  A stack_size of -1 is the default; handle and
+ * name may be NULL. */
+static int64_t lt_start(void *task, lt_handle *handle, uintptr_t awaited_by,
+                        int64_t stack_size, const char *name) {
     uintptr_t ident = 0;
-    int error = lt_thread_start(lt_pypy_entry, task, &ident);
+    lt_how how = {.handle = handle,
+                  .awaited_by = awaited_by,
+                  .name = name,
+                  .has_stack_size = stack_size >= 0,
+                  .stack_size = (size_t)stack_size};
+    int error = lt_thread_start(lt_pypy_entry, task, &how, &ident);
     return error != 0 ? -(int64_t)error : (int64_t)ident;
 }
 
@@ -58,6 +66,10 @@ static int lt_racquire(lt_rlock *r, int64_t since, int64_t deadline, bool *taken
 
 static void lt_rrestore(lt_rlock *r, unsigned long count, uintptr_t owner) {
     lt_rlock_restore(r, count, owner, LT_HOOKS);
+}
+
+static int lt_join(lt_handle *h, int64_t since, int64_t deadline) {
+    return lt_handle_join(h, since, deadline, LT_HOOKS);
 }
 
 /* How often the caller has it. */

@@ -1,11 +1,17 @@
 /* Threads as the system has them.  What each function promises is in
  * lt_thread.h. */
+#define _GNU_SOURCE /* pthread_setname_np() */
+
 #include "lt_thread.h"
 
+#include "lt_handle.h"
 #include "lt_lock.h"
 #include "lt_park.h"
 
+#include <errno.h>
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #if defined(__linux__)
@@ -57,6 +63,52 @@ bool lt_is_first_thread(void) {
 #endif
 }
 
+/* ---- names ---- */
+
+/* The lengths are those of CPython 3.14's configure.  Run by the authors: Linux. */
+#if defined(__linux__)
+const int lt_name_max = 15;
+#elif defined(__APPLE__)
+const int lt_name_max = 63;
+#elif defined(__FreeBSD__) || defined(__FreeBSD_kernel__)
+const int lt_name_max = 19;
+#elif defined(__NetBSD__)
+const int lt_name_max = 31;
+#elif defined(__OpenBSD__)
+const int lt_name_max = 23;
+#else
+const int lt_name_max = -1;
+#endif
+
+int lt_set_name(const char *name) {
+#if defined(__linux__)
+    return pthread_setname_np(pthread_self(), name);
+#elif defined(__APPLE__)
+    return pthread_setname_np(name);
+#elif defined(__FreeBSD__) || defined(__FreeBSD_kernel__) || defined(__OpenBSD__)
+    pthread_set_name_np(pthread_self(), name);
+    return 0;
+#elif defined(__NetBSD__)
+    return pthread_setname_np(pthread_self(), "%s", (void *)name);
+#else
+    (void)name;
+    return ENOTSUP;
+#endif
+}
+
+int lt_get_name(char *name, size_t size) {
+#if defined(__linux__) || defined(__APPLE__) || defined(__NetBSD__)
+    return pthread_getname_np(pthread_self(), name, size);
+#elif defined(__FreeBSD__) || defined(__FreeBSD_kernel__) || defined(__OpenBSD__)
+    pthread_get_name_np(pthread_self(), name, size);
+    return 0;
+#else
+    (void)name;
+    (void)size;
+    return ENOTSUP;
+#endif
+}
+
 /* ---- starting ---- */
 
 /* Where the system's default is too little for the interpreter's recursion
@@ -85,19 +137,44 @@ size_t lt_set_stack_size(size_t size) {
     return atomic_exchange_explicit(&stack_size, size, memory_order_relaxed);
 }
 
-int lt_thread_start(void *(*entry)(void *), void *arg, uintptr_t *ident) {
-    size_t size = atomic_load_explicit(&stack_size, memory_order_relaxed);
-    if (size == 0) {
-        size = default_stack_size;
+/* What a thread that has a handle or a name needs to know of itself. */
+typedef struct {
+    void *(*entry)(void *);
+    void *arg;
+    lt_handle *handle;
+    char name[LT_NAME_SIZE]; /* "": none */
+} life;
+
+static void end(void *handle) {
+    if (handle != NULL) {
+        lt_handle_end(handle);
     }
+}
+
+static void *live(void *arg) {
+    life l = *(life *)arg;
+    free(arg);
+    if (l.handle != NULL) {
+        lt_handle_begin(l.handle);
+    }
+    if (l.name[0] != '\0') {
+        (void)lt_set_name(l.name);
+    }
+    /* Python may end it by pthread_exit(). */
+    pthread_cleanup_push(end, l.handle);
+    (void)l.entry(l.arg);
+    pthread_cleanup_pop(1);
+    return NULL;
+}
+
+static int start(void *(*entry)(void *), void *arg, size_t size, int detached,
+                 uintptr_t *ident) {
     pthread_attr_t attr;
     int error = pthread_attr_init(&attr);
     if (error != 0) {
         return error;
     }
-    /* Detached from the beginning: a thread that is to be detached later could
-     * have ended, and its ident been given to another, before that. */
-    error = pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    error = pthread_attr_setdetachstate(&attr, detached);
     if (error == 0 && size != 0) {
         error = pthread_attr_setstacksize(&attr, whole_pages(size));
     }
@@ -109,6 +186,46 @@ int lt_thread_start(void *(*entry)(void *), void *arg, uintptr_t *ident) {
         }
     }
     pthread_attr_destroy(&attr);
+    return error;
+}
+
+int lt_thread_start(void *(*entry)(void *), void *arg, const lt_how *how,
+                    uintptr_t *ident) {
+    size_t size = how->has_stack_size
+                      ? how->stack_size
+                      : atomic_load_explicit(&stack_size, memory_order_relaxed);
+    if (size == 0) {
+        size = default_stack_size;
+    }
+    /* Detached from the beginning: a thread that is to be detached later could
+     * have ended, and its ident been given to another, before that. */
+    if (how->handle == NULL && how->name == NULL) {
+        return start(entry, arg, size, PTHREAD_CREATE_DETACHED, ident);
+    }
+    if (how->handle != NULL && !lt_handle_claim(how->handle, how->awaited_by)) {
+        return EALREADY;
+    }
+    life *l = calloc(1, sizeof(*l));
+    int error = ENOMEM;
+    if (l != NULL) {
+        *l = (life){.entry = entry, .arg = arg, .handle = how->handle};
+        if (how->name != NULL && lt_name_max > 0) {
+            strncpy(l->name, how->name, (size_t)lt_name_max); /* the rest is zero */
+        }
+        error = start(live, l, size,
+                      how->handle == NULL ? PTHREAD_CREATE_DETACHED : PTHREAD_CREATE_JOINABLE,
+                      ident);
+    }
+    if (error != 0) {
+        free(l);
+    }
+    if (how->handle != NULL) {
+        if (error == 0) {
+            lt_handle_started(how->handle, *ident);
+        } else {
+            lt_handle_failed(how->handle);
+        }
+    }
     return error;
 }
 
@@ -217,8 +334,8 @@ void lt_births_wait(int64_t patience_ns) {
 /* ---- fork ---- */
 
 static void after_fork_in_child(void) {
-    /* Only the calling thread is left; the child is its own process, so no order
-     * among these matters. */
+    /* Only the calling thread is left; the child is its own process, so memory order does
+     * not matter.  The handles come last, as they release locks. */
     lt_park_after_fork();
     lt_lock_after_fork();
     atomic_store_explicit(&count, pthread_getspecific(counted) != NULL,
@@ -226,14 +343,22 @@ static void after_fork_in_child(void) {
     atomic_store_explicit(&passing, 0, memory_order_relaxed);
     atomic_store_explicit(&births, 0, memory_order_relaxed);
     atomic_store_explicit(&births_awaited, false, memory_order_relaxed);
+    lt_handle_after_fork(true);
 }
+
+static void after_fork_in_parent(void) { lt_handle_after_fork(false); }
 
 static int init_error;
 
 static void init(void) {
+    lt_wait_init(); /* its handlers are to be nearer to the fork than ours */
     init_error = pthread_key_create(&counted, NULL);
     if (init_error == 0) {
-        init_error = pthread_atfork(NULL, NULL, after_fork_in_child);
+        init_error = lt_handle_init();
+    }
+    if (init_error == 0) {
+        init_error = pthread_atfork(lt_handle_before_fork, after_fork_in_parent,
+                                    after_fork_in_child);
     }
 }
 

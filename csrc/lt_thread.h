@@ -7,9 +7,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Starts a detached thread that runs entry(arg).  Returns 0 and the new thread's
- * ident, or the system's errno and nothing was started. */
-int lt_thread_start(void *(*entry)(void *), void *arg, uintptr_t *ident);
+enum { LT_NAME_SIZE = 64 }; /* bytes, with the NUL; no system has longer names */
+
+/* How to start a thread.  All zero is what `start_new_thread` wants. */
+typedef struct {
+    struct lt_handle *handle; /* to join it by (lt_handle.h); NULL: it is detached */
+    uintptr_t awaited_by;     /* not 0: lt_handle_next_awaited() finds it by this */
+    const char *name;         /* as the system shows it, cut if too long; NULL: inherited */
+    bool has_stack_size;      /* otherwise that of lt_set_stack_size() */
+    size_t stack_size;        /* in bytes, 0 for the system's default */
+} lt_how;
+
+/* Starts a thread that runs entry(arg).  Returns 0 and the new thread's ident, or the
+ * system's errno and nothing was started, or EALREADY if the handle has been used. */
+int lt_thread_start(void *(*entry)(void *), void *arg, const lt_how *how,
+                    uintptr_t *ident);
 
 /* The stack of threads started from now on, in bytes, rounded up to whole pages;
  * 0 for the system's default.  Returns the size before. */
@@ -20,6 +32,14 @@ static inline uintptr_t lt_ident(void) { return (uintptr_t)pthread_self(); }
 
 /* The system's own number for the calling thread, or -1 where it has none. */
 int64_t lt_native_id(void);
+
+/* The longest name that the system takes, in bytes, or -1 if it has no names. */
+extern const int lt_name_max;
+
+/* Name the calling thread, and ask for its name (with a NUL, into `size` bytes): 0 or an
+ * errno. */
+int lt_set_name(const char *name);
+int lt_get_name(char *name, size_t size);
 
 /* Whether the caller is the thread in which the process began; false where the
  * system cannot tell. */

@@ -23,6 +23,9 @@
  *       Wakes at least min(n, waiters) of those asleep on the word.  The caller
  *       has changed the word before.  The address is only compared, never
  *       read: the word may be gone already, its thread having seen the change.
+ *   lt_wait_init()
+ *       Registers what the implementation needs around a fork.  Handlers of pthread_atfork()
+ *       that wait or wake are to be registered after this: then they find it in order.
  *   lt_now()
  *       Nanoseconds on the monotonic clock: never set, never backwards.
  *
@@ -47,6 +50,7 @@ enum { LT_WOKEN, LT_EXPIRED, LT_SIGNAL };
 
 int lt_wait(lt_word *word, uint32_t expected, int64_t deadline);
 void lt_wake(lt_word *word, int n);
+void lt_wait_init(void);
 int64_t lt_now(void);
 
 /* "futex" or "pthread": which implementation was compiled. */

@@ -74,6 +74,8 @@ int lt_wait(lt_word *word, uint32_t expected, int64_t deadline) {
     futex_failed("lowthread: futex wait");
 }
 
+void lt_wait_init(void) {}
+
 void lt_wake(lt_word *word, int n) {
     /* EFAULT is no error here: the page may be gone, see the contract. */
     if (syscall(LT_SYS_FUTEX, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, n, NULL,

@@ -27,7 +27,7 @@ static struct {
 
 static void set_up(void);
 
-static void set_up_once(void) {
+void lt_wait_init(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, set_up);
 }
@@ -53,7 +53,7 @@ static void make_conditions(void) {
 }
 
 static void before_fork(void) {
-    set_up_once(); /* by another thread, perhaps: see all that it did */
+    lt_wait_init(); /* by another thread, perhaps: see all that it did */
     for (int i = 0; i < BUCKETS; i++) {
         pthread_mutex_lock(&buckets[i].mutex);
     }
@@ -111,7 +111,7 @@ static int timed_wait(size_t i, int64_t deadline) {
 }
 
 int lt_wait(lt_word *word, uint32_t expected, int64_t deadline) {
-    set_up_once();
+    lt_wait_init();
     size_t i = bucket_of(word);
     int error = 0, cancel_state;
     /* A condition wait is a cancellation point and would leave the mutex held;
@@ -138,7 +138,7 @@ int lt_wait(lt_word *word, uint32_t expected, int64_t deadline) {
 
 void lt_wake(lt_word *word, int n) {
     (void)n;
-    set_up_once();
+    lt_wait_init();
     size_t i = bucket_of(word);
     /* Holding the mutex closes the gap between a waiter's look and its sleep. */
     pthread_mutex_lock(&buckets[i].mutex);

@@ -20,6 +20,7 @@ from lowthread._backend import (
     LockType,
     RLock,
     _count,
+    _set_sentinel,
     allocate,
     allocate_lock,
     backend,
@@ -29,33 +30,76 @@ from lowthread._backend import (
     start_new,
     start_new_thread,
 )
+from lowthread._excepthook import _excepthook, _ExceptHookArgs
+from lowthread._handle import (
+    _make_thread_handle,
+    _shutdown,
+    _ThreadHandle,
+    start_joinable_thread,
+)
+from lowthread._install import install, provide, uninstall
+from lowthread._interpreter import (
+    _get_main_thread_ident,
+    _is_main_interpreter,
+    daemon_threads_allowed,
+)
 from lowthread._interrupt import interrupt_main
+from lowthread._joinable import ThreadHandle, ThreadStartError, start
+from lowthread._naming import _NAME_MAXLEN, _get_name, set_name
 from lowthread._start import exit, exit_thread, stack_size
 from lowthread._threadlocal import _local
+from lowthread._version import __version__
 
 error = RuntimeError
 
 __all__ = [
     "TIMEOUT_MAX",
+    "_NAME_MAXLEN",
     "LockType",
     "RLock",
+    "ThreadHandle",
+    "ThreadStartError",
+    "_ExceptHookArgs",
+    "_ThreadHandle",
+    "__version__",
     "_count",
+    "_excepthook",
+    "_get_main_thread_ident",
+    "_get_name",
+    "_is_main_interpreter",
     "_local",
+    "_make_thread_handle",
+    "_set_sentinel",
+    "_shutdown",
     "allocate",
     "allocate_lock",
     "backend",
+    "daemon_threads_allowed",
     "error",
     "exit",
     "exit_thread",
     "get_ident",
     "get_native_id",
+    "install",
     "interrupt_main",
     "lock",
+    "set_name",
     "stack_size",
+    "start",
+    "start_joinable_thread",
     "start_new",
     "start_new_thread",
+    "uninstall",
 ]
 
 if get_native_id() < 0:  # a system without such numbers, where _thread has no such name
     del get_native_id
     __all__.remove("get_native_id")
+
+#: What is not in `_thread`.
+_ours = {
+    *("ThreadHandle", "ThreadStartError", "__version__", "backend"),
+    *("install", "start", "uninstall"),
+}
+provide({name: globals()[name] for name in __all__ if name not in _ours})
+del provide

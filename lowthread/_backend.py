@@ -14,6 +14,7 @@ from lowthread._load import native
 NAMES = (
     "RLock",
     "_count",
+    "_set_sentinel",
     "allocate",
     "allocate_lock",
     "get_ident",
@@ -50,6 +51,7 @@ backend, _module = _choose(os.environ.get("LOWTHREAD_BACKEND"))
 
 RLock = _module.RLock
 _count = _module._count
+_set_sentinel = _module._set_sentinel
 allocate = _module.allocate
 allocate_lock = _module.allocate_lock
 get_ident = _module.get_ident

@@ -5,29 +5,70 @@ attribute a builtin does not become a method (`locktype = _thread.allocate_lock`
 class body), it takes no keywords, and it pickles by its name.
 """
 
-import inspect
-
 
 class Builtin:
     """A function of the module `lowthread`; made with the decorator `builtin`."""
 
-    def __init__(self, function, least, most, called, name=None, doc=None):
+    def __init__(self, function, least, most, called, name=None, doc=None, keywords=False):
         self._function = function
         self._called = called  # what errors about the number of arguments call it
         self._least = least
         self._most = most
+        self._keywords = keywords
         # What inspect, pydoc and pickle look at.
         self.__name__ = self.__qualname__ = name or function.__name__
         self.__module__ = "lowthread"
-        self.__doc__ = doc or inspect.getdoc(function)
-        self.__signature__ = inspect.signature(function)
+        self.__doc__ = doc or function.__doc__
+        self._names = function.__code__.co_varnames[:most]
+        # What may be given by name, by how many arguments are given by position.
+        self._nameable = [frozenset(self._names[n:]) for n in range(most + 1)]
+
+    @property
+    def __signature__(self):
+        import inspect  # which takes longer to load than all of lowthread
+
+        return inspect.signature(self._function)
+
+    @property
+    def __text_signature__(self):
         inner = str(self.__signature__)[1:-1]
-        self.__text_signature__ = f"($module, {inner or '/'})"
+        return f"($module, /, {inner})" if self._keywords else f"($module, {inner or '/'})"
 
     def __call__(self, /, *args, **kwargs):
+        if self._keywords:
+            is_fine = (
+                self._least <= len(args) <= self._most
+                and kwargs.keys() <= self._nameable[len(args)]
+            )
+            misuse = None if is_fine else self._misuse_of_keywords(args, kwargs)
+            if misuse:
+                raise TypeError(misuse)
+            return self._function(*args, **kwargs)
         if kwargs or not self._least <= len(args) <= self._most:
             raise TypeError(self._misuse(len(args), kwargs))
         return self._function(*args)
+
+    def _misuse_of_keywords(self, args, kwargs):
+        """Return what 3.13 says of a call, or None; for functions that take keywords."""
+        name, names = self.__name__, self._names
+        given = len(args) + len(kwargs)
+        if given > self._most:
+            kind = "" if args else "keyword "
+            noun = "argument" if self._most == 1 else "arguments"
+            return f"{name}() takes at most {self._most} {kind}{noun} ({given} given)"
+        for position, parameter in enumerate(names[: self._least]):
+            if position >= len(args) and parameter not in kwargs:
+                return f"{name}() missing required argument {parameter!r} (pos {position + 1})"
+        for keyword in kwargs:
+            if keyword not in names:
+                return f"{name}() got an unexpected keyword argument {keyword!r}"
+            position = names.index(keyword)
+            if position < len(args):
+                return (
+                    f"argument for {name}() given by name ({keyword!r}) "
+                    f"and position ({position + 1})"
+                )
+        return None
 
     def _misuse(self, given, kwargs):
         """Return what 3.13 says of such a call."""
@@ -37,6 +78,8 @@ class Builtin:
             return f"{'' if most else 'lowthread.'}{name}() takes no keyword arguments"
         if most == 0:
             return f"lowthread.{name}() takes no arguments ({given} given)"
+        if least == most == 1:
+            return f"lowthread.{name}() takes exactly one argument ({given} given)"
         if most == 1:
             return f"{called}() takes at most 1 argument ({given} given)"
         if given < least:
@@ -54,11 +97,14 @@ class Builtin:
         return self.__name__
 
 
-def builtin(least=0, most=0, called=None):
-    """Make a function of `least` to `most` positional arguments a `Builtin`."""
+def builtin(least=0, most=0, called=None, keywords=False):
+    """Make a function of `least` to `most` arguments a `Builtin`.
+
+    keywords: whether they can be given by name.
+    """
 
     def decorate(function):
-        return Builtin(function, least, most, called or function.__name__)
+        return Builtin(function, least, most, called or function.__name__, keywords=keywords)
 
     return decorate
 

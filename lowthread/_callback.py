@@ -12,13 +12,18 @@ _tasks = {}
 _numbers = itertools.count(1)
 
 
-def start(function, args, kwargs):
-    """Start a thread; return its ident, or minus the errno of a refusal."""
+def start(function, args, kwargs, handle, awaited_by, stack_size, name):
+    """Start a thread; return its ident, or minus the errno of a refusal.
+
+    The arguments are those of `lowthread._start.start_thread`.
+    """
     number = next(_numbers)
     # A subclass of tuple may have an iterator of its own, which C would not use.
     args = tuple.__getitem__(args, slice(None))
     _tasks[number] = (function, args, kwargs or {})
-    ident = lib.lt_start(ffi.cast("void *", number))
+    task = ffi.cast("void *", number)
+    name = ffi.NULL if name is None else name
+    ident = lib.lt_start(task, handle, awaited_by, stack_size, name)
     if ident < 0:
         del _tasks[number]
     return ident

@@ -42,13 +42,18 @@ def _print(args):
 
 
 def report(function, error):
-    """Give `error`, which left the thread's `function`, to `sys.unraisablehook`.
+    """Give `error`, which left the thread's `function`, to `sys.unraisablehook`."""
+    report_unraisable(error, _MESSAGE, function)
+
+
+def report_unraisable(error, message=None, culprit=None):
+    """Give `error` to `sys.unraisablehook`, with these as `err_msg` and `object`.
 
     Never raises: a hook that fails is itself reported by the default hook; one that is
     None or was deleted is the default hook.
     """
     try:
-        args = _make_args(error, _MESSAGE, function)
+        args = _make_args(error, message, culprit)
         if not hasattr(sys, "unraisablehook"):
             _print(args)
             return

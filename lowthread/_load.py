@@ -4,8 +4,7 @@ import os
 import signal
 import sys
 from importlib import import_module
-from importlib.machinery import ExtensionFileLoader
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib.machinery import ExtensionFileLoader, ModuleSpec
 
 PYPY = sys.implementation.name == "pypy"
 
@@ -48,9 +47,12 @@ def _load_native(path):
     """
     name = "lowthread._native"
     if name not in sys.modules:
-        spec = spec_from_file_location(name, path, loader=ExtensionFileLoader(name, path))
-        module = module_from_spec(spec)
-        spec.loader.exec_module(module)
+        # By hand: importlib.util would import threading, which install() should precede.
+        loader = ExtensionFileLoader(name, path)
+        spec = ModuleSpec(name, loader, origin=path)
+        module = loader.create_module(spec)
+        module.__spec__, module.__loader__, module.__file__ = spec, loader, path
+        loader.exec_module(module)
         sys.modules[name] = module
     return sys.modules[name]
 

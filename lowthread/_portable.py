@@ -2,7 +2,7 @@
 
 from lowthread._builtin import builtin, synonym
 from lowthread._load import lib
-from lowthread._pylock import lock
+from lowthread._pylock import lock, make_sentinel
 from lowthread._pyrlock import RLock  # noqa: F401  -- these two are for lowthread._backend
 from lowthread._start import start_new, start_new_thread  # noqa: F401
 
@@ -44,6 +44,16 @@ def _count():
     A thread counts from when it begins to run.
     """
     return lib.lt_count()
+
+
+@builtin()
+def _set_sentinel():
+    """Return a new lock, unlocked, that the end of the calling thread releases.
+
+    That is after the thread's Python state is gone. A second call replaces the lock of the
+    first. For `threading`, up to Python 3.12.
+    """
+    return make_sentinel()
 
 
 allocate = synonym("allocate", allocate_lock)

@@ -3,6 +3,7 @@
 import signal
 
 from lowthread._arguments import FOREVER, UNSET, wait_in_ns
+from lowthread._final import Final, name_of, no_pickle
 from lowthread._load import ffi, lib
 
 _new = ffi.new
@@ -11,11 +12,9 @@ _new_flag = ffi.typeof("bool *")
 _try = lib.lt_lock_try
 _release = lib.lt_lock_release
 _reset = lib.lt_lock_reset
-_is_held = lib.lt_lock_is_held
 _wait = lib.lt_acquire
 _now = lib.lt_now
-_FREE = lib.LT_FREE
-_RESERVED = lib.LT_RESERVED
+_HELD = lib.LT_HELD
 _ACQUIRED = lib.LT_ACQUIRED
 _TIMED_OUT = lib.LT_TIMED_OUT
 _NOT_HELD = lib.LT_NOT_HELD
@@ -35,7 +34,7 @@ def wait_for(cell, ns, wait=_wait, release=_release):
                 return False
             # A signal handler may be due. If it raises, the lock is not held, and if it does
             # not, the wait goes on to the same deadline, in the same place of the queue.
-            _run_signal_handlers()
+            run_signal_handlers()
     except BaseException:
         # It may also run one between the lock's being taken and our knowing of it, and the
         # caller of a wait that raises is not going to release the lock.
@@ -44,7 +43,7 @@ def wait_for(cell, ns, wait=_wait, release=_release):
         raise
 
 
-def _run_signal_handlers():
+def run_signal_handlers():
     """Have the interpreter run those that are due, if this is its main thread.
 
     It would between any two instructions, but not in 3.13 in the child of a fork by another
@@ -53,20 +52,8 @@ def _run_signal_handlers():
     signal.pthread_kill(lib.lt_ident(), 0)
 
 
-class _Final(type):
-    """The type of types that cannot be changed or derived from, like those of C."""
-
-    def __new__(mcls, name, bases, namespace):
-        for base in bases:
-            if isinstance(base, _Final):
-                raise TypeError(f"type '{_name_of(base)}' is not an acceptable base type")
-        return super().__new__(mcls, name, bases, namespace)
-
-    def __setattr__(cls, name, value):
-        raise _is_immutable(cls, name)
-
-    def __delattr__(cls, name):
-        raise _is_immutable(cls, name)
+class _NoArguments(Final):
+    """The type of `lock`, which is called without any."""
 
     def __call__(cls, *args, **kwargs):
         if kwargs:
@@ -76,15 +63,7 @@ class _Final(type):
         return cls.__new__(cls)
 
 
-def _is_immutable(cls, name):
-    return TypeError(f"cannot set {name!r} attribute of immutable type '{_name_of(cls)}'")
-
-
-def _name_of(cls):
-    return f"{cls.__module__}.{cls.__name__}"
-
-
-class lock(metaclass=_Final):
+class lock(metaclass=_NoArguments):
     """A lock object is a synchronization primitive.
 
     `allocate_lock()`, or calling this type, makes one; it is unlocked. Its methods are
@@ -136,8 +115,7 @@ class lock(metaclass=_Final):
 
     def locked(self, /):
         """Return whether the lock is locked."""
-        word = self._cell.word
-        return word != _FREE and (word != _RESERVED or _is_held(self._cell))
+        return self._cell.word & _HELD != 0
 
     def __enter__(self, /, blocking=True, timeout=UNSET):
         """Lock the lock."""
@@ -167,16 +145,28 @@ class lock(metaclass=_Final):
         return self.locked()
 
     def __repr__(self):
-        state = "locked" if _is_held(self._cell) else "unlocked"
-        return f"<{state} {_name_of(type(self))} object at {id(self):#x}>"
+        state = "locked" if self.locked() else "unlocked"
+        return f"<{state} {name_of(type(self))} object at {id(self):#x}>"
 
-    def __reduce_ex__(self, protocol):
-        if protocol < 2:
-            self.__reduce__()
-        raise TypeError(f"cannot pickle '{_name_of(type(self))}' object")
+    __reduce_ex__ = no_pickle
 
     def __getstate__(self):
         return None
 
     def __reduce__(self):
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
+
+
+def make_sentinel():
+    """Return a new lock that the end of the calling thread releases."""
+    self = lock()
+    number = _new("uint32_t *")
+
+    def forget(cell):
+        lib.lt_sentinel_forget(cell, number[0])
+
+    # First of all, as an exception of a signal handler may come any time.
+    self._cell = ffi.gc(self._cell, forget)
+    if not lib.lt_sentinel_set(self._cell, number):
+        raise MemoryError
+    return self

@@ -1,22 +1,25 @@
 """Starting a thread: what is checked, announced and handed to the core."""
 
+import _thread as host
 import atexit
 import builtins
+import errno
 import operator
 import os
 import sys
 
 from lowthread._builtin import builtin, synonym
 from lowthread._hooks import report
-from lowthread._load import PYPY, lib, native
+from lowthread._load import PYPY, ffi, lib, native
 
 if PYPY:
     from lowthread._callback import start as _start
 else:
     atexit.register(native.prepare_exit)
 
-    def _start(function, args, kwargs):
-        return native.start(function, args, kwargs, report)
+    def _start(function, args, kwargs, handle, *options):
+        address = int(ffi.cast("uintptr_t", handle))
+        return native.start(function, args, kwargs, report, address, *options)
 
 
 _MIN_STACK_SIZE = 32768  # bytes: CPython's THREAD_STACK_MIN
@@ -37,6 +40,46 @@ def refuse(error, too_late=_ShutdownError, strerror=os.strerror):
     if error == 0:
         raise too_late("can't create new thread at interpreter shutdown")
     raise RuntimeError("can't start new thread") from OSError(error, strerror(error))
+
+
+def _not_in_here():
+    raise RuntimeError("thread is not supported for isolated subinterpreters")
+
+
+def _are_threads_allowed():
+    """Return whether threads can be started in this interpreter, since 3.12 not in any.
+
+    There is no way to ask, so the interpreter's own `_thread` starts one that does nothing.
+    """
+    if PYPY or sys.version_info < (3, 12) or native.interpreter_id() == 0:
+        return True
+    try:
+        host.start_new_thread(int, ())
+    except RuntimeError:
+        return False
+    return True
+
+
+_is_too_late = sys.is_finalizing if _are_threads_allowed() else _not_in_here
+
+
+def start_thread(function, args, kwargs, handle=ffi.NULL, awaited_by=0, stack_size=-1, name=None):
+    """Start a thread; return its ident.
+
+    kwargs: a dictionary that is not used otherwise, or None.
+    handle: an `lt_handle *`, which must be unused, or NULL.
+    awaited_by: a number by which `lt_handle_next_awaited` finds the thread, or 0.
+    stack_size: bytes; 0 is the system's default, -1 what `stack_size()` was given.
+    name: bytes, or None.
+    """
+    if _is_too_late():
+        refuse(0)
+    ident = _start(function, args, kwargs, handle, awaited_by, stack_size, name)
+    if ident == -errno.EALREADY:
+        raise RuntimeError("thread already started")
+    if ident < 0:
+        refuse(-ident)
+    return ident
 
 
 @builtin(least=2, most=3)
@@ -68,15 +111,10 @@ def start_new_thread(function, args, kwargs=_NOT_GIVEN, /):
     elif not issubclass(type(kwargs), dict):
         raise TypeError("optional 3rd arg must be a dictionary")
     sys.audit("_thread.start_new_thread", function, args, kwargs)
-    if sys.is_finalizing():
-        refuse(0)
     if kwargs is not None:
         # Not dict.copy(), which asks a subclass for its keys.
         kwargs = dict(dict.items(kwargs))
-    ident = _start(function, args, kwargs)
-    if ident < 0:
-        refuse(-ident)
-    return ident
+    return start_thread(function, args, kwargs)
 
 
 @builtin(most=1)
@@ -88,6 +126,11 @@ def stack_size(size=0, /):
 
     Raises ValueError for a size that is negative or too small, and changes nothing then.
     """
+    return lib.lt_set_stack_size(checked_stack_size(size))
+
+
+def checked_stack_size(size):
+    """Return `size` as an int, if `stack_size()` accepts it."""
     size = int(operator.index(size))
     if not -_MAX_STACK_SIZE - 1 <= size <= _MAX_STACK_SIZE:
         raise OverflowError("Python int too large to convert to C ssize_t")
@@ -95,7 +138,7 @@ def stack_size(size=0, /):
         raise ValueError("size must be 0 or a positive value")
     if 0 < size < _MIN_STACK_SIZE:
         raise ValueError(f"size not valid: {size} bytes")
-    return lib.lt_set_stack_size(size)
+    return size
 
 
 @builtin()
@@ -108,4 +151,4 @@ start_new = synonym("start_new", start_new_thread)
 exit_thread = synonym("exit_thread", exit)
 
 if native:
-    native.set_callbacks(sys.audit, sys.is_finalizing, report, refuse)
+    native.set_callbacks(sys.audit, _is_too_late, report, refuse)

@@ -24,7 +24,14 @@ DOCUMENTED = [
     "TIMEOUT_MAX",
 ]
 OLD = ["start_new", "allocate", "exit_thread", "_count", "_local", "lock"]
-MORE = ["RLock", "backend"]
+OF_THREADING = [
+    *("RLock", "start_joinable_thread", "_ThreadHandle", "_make_thread_handle", "_shutdown"),
+    *("_get_main_thread_ident", "_is_main_interpreter", "daemon_threads_allowed"),
+    *("_set_sentinel", "_excepthook", "_ExceptHookArgs"),
+]
+OF_3_14 = ["set_name", "_get_name", "_NAME_MAXLEN"]
+MORE = ["backend", "__version__", "start", "ThreadHandle", "ThreadStartError"]
+MORE += ["install", "uninstall"]
 
 SIGNATURES = {
     "start_new_thread": "(function, args, kwargs={}, /)",
@@ -37,11 +44,21 @@ SIGNATURES = {
     "get_native_id": "()",
     "_count": "()",
     "stack_size": "(size=0, /)",
+    "_make_thread_handle": "(ident, /)",
+    "_shutdown": "()",
+    "_get_main_thread_ident": "()",
+    "_is_main_interpreter": "()",
+    "daemon_threads_allowed": "()",
+    "_set_sentinel": "()",
+    "_get_name": "()",
+    "start_joinable_thread": "(function, handle=None, daemon=True)",
+    "set_name": "(name)",
 }
+WITH_KEYWORDS = ["start_joinable_thread", "set_name"]
 FUNCTIONS = [*SIGNATURES, "interrupt_main"]
 
 
-@pytest.mark.parametrize("name", DOCUMENTED + OLD + MORE)
+@pytest.mark.parametrize("name", DOCUMENTED + OLD + OF_THREADING + OF_3_14 + MORE)
 def test_name_is_there(name):
     assert hasattr(lowthread, name)
     assert name in lowthread.__all__
@@ -97,6 +114,10 @@ class TestFunction:
         assert owner().function is function
 
     def test_takes_no_keywords(self, name):
+        if name in WITH_KEYWORDS:
+            with pytest.raises(TypeError, match=rf"^{name}\(\) (missing|got an unexpected) "):
+                getattr(lowthread, name)(keyword=1)
+            return
         parameter = next(iter(inspect.signature(getattr(lowthread, name)).parameters), "anything")
         with pytest.raises(TypeError, match=rf"{name}\(\) takes no keyword arguments"):
             getattr(lowthread, name)(**{parameter: 1})
@@ -117,6 +138,8 @@ class TestFunction:
         ("stack_size", (1, 2), r"stack_size\(\) takes at most 1 argument \(2 given\)"),
         ("interrupt_main", (1, 2), r"signum\(\) takes at most 1 argument \(2 given\)"),
         ("get_ident", (1,), r"lowthread.get_ident\(\) takes no arguments \(1 given\)"),
+        ("_make_thread_handle", (), r"lowthread.\w+\(\) takes exactly one argument \(0 given\)"),
+        ("set_name", (1, 2), r"set_name\(\) takes at most 1 argument \(2 given\)"),
         ("exit_thread", (1, 2), r"lowthread.exit_thread\(\) takes no arguments \(2 given\)"),
     ],
 )

@@ -8,7 +8,6 @@
 
 #include "lt_cpython.h"
 
-#include "../lt_thread.h"
 #include "../lt_wait.h"
 
 #include <errno.h>
@@ -200,6 +199,15 @@ static bool in_main_interpreter(void) {
     return PyInterpreterState_GetID(PyInterpreterState_Get()) == 0;
 }
 
+PyDoc_STRVAR(interpreter_id_doc,
+"interpreter_id()\n--\n\nReturns the number of the current interpreter; the main one's is 0.");
+
+static PyObject *interpreter_id(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+    return PyLong_FromLongLong(PyInterpreterState_GetID(PyInterpreterState_Get()));
+}
+
 PyDoc_STRVAR(prepare_exit_doc,
 "prepare_exit()\n--\n\n"
 "To be called by atexit.  Threads may still be started afterwards.");
@@ -217,7 +225,7 @@ static PyObject *prepare_exit(PyObject *module, PyObject *unused) {
 }
 
 int lt_start_python(PyObject *function, PyObject *args, PyObject *kwargs,
-                    PyObject *reporter, uintptr_t *ident) {
+                    PyObject *reporter, const lt_how *how, uintptr_t *ident) {
     task *t = malloc(sizeof(*t));
     if (t == NULL) {
         return ENOMEM;
@@ -238,7 +246,7 @@ int lt_start_python(PyObject *function, PyObject *args, PyObject *kwargs,
     if (!is_awaited) {
         lt_birth_begin();
     }
-    int error = lt_thread_start(thread_main, t, ident);
+    int error = lt_thread_start(thread_main, t, how, ident);
     if (error != 0 && !is_awaited) {
         lt_birth_end();
     } else if (error == 0 && is_awaited && !await_birth(&begun)) {
@@ -251,21 +259,35 @@ int lt_start_python(PyObject *function, PyObject *args, PyObject *kwargs,
 }
 
 PyDoc_STRVAR(start_doc,
-"start(function, args, kwargs, report, /)\n--\n\n"
+"start(function, args, kwargs, report, handle, awaited_by, stack_size, name,\n"
+"      /)\n--\n\n"
 "Starts a thread that calls function(*args, **kwargs), and report(function,\n"
-"exception) if that raises anything but SystemExit.  kwargs may be None.\n"
-"Returns the thread's ident, or minus the errno with which the system refused.");
+"exception) if that raises anything but SystemExit.  kwargs may be None; handle is\n"
+"the address of an lt_handle, or 0, and awaited_by a number for\n"
+"lt_handle_next_awaited(), or 0;\n"
+"stack_size in bytes, or -1 for the default; name is bytes, or None.\n"
+"Returns the thread's ident, or minus the errno with which the system refused, which\n"
+"is EALREADY if the handle has been used.");
 
 static PyObject *start(PyObject *module, PyObject *arguments) {
     (void)module;
-    PyObject *function, *args, *kwargs, *reporter;
-    if (!PyArg_ParseTuple(arguments, "OO!OO:start", &function, &PyTuple_Type, &args,
-                          &kwargs, &reporter)) {
+    PyObject *function, *args, *kwargs, *reporter, *name;
+    unsigned long long handle;
+    unsigned long long awaited_by;
+    Py_ssize_t stack_size;
+    lt_how how = {.handle = NULL};
+    if (!PyArg_ParseTuple(arguments, "OO!OOKKnO:start", &function, &PyTuple_Type, &args,
+                          &kwargs, &reporter, &handle, &awaited_by, &stack_size, &name) ||
+        (name != Py_None && (how.name = PyBytes_AsString(name)) == NULL)) {
         return NULL;
     }
+    how.handle = (struct lt_handle *)(uintptr_t)handle;
+    how.awaited_by = (uintptr_t)awaited_by;
+    how.has_stack_size = stack_size >= 0;
+    how.stack_size = (size_t)stack_size;
     uintptr_t ident = 0;
     int error = lt_start_python(function, args, kwargs == Py_None ? NULL : kwargs, reporter,
-                                &ident);
+                                &how, &ident);
     return error != 0 ? PyLong_FromLong(-error) : PyLong_FromSize_t(ident);
 }
 
@@ -364,6 +386,7 @@ static void module_free(void *module) {
 }
 
 static PyMethodDef methods[] = {
+    {"interpreter_id", interpreter_id, METH_NOARGS, interpreter_id_doc},
     {"prepare_exit", prepare_exit, METH_NOARGS, prepare_exit_doc},
     {"set_callbacks", lt_set_callbacks, METH_VARARGS, lt_set_callbacks_doc},
     {"start", start, METH_VARARGS, start_doc},

@@ -3,6 +3,7 @@
 #define LT_CPYTHON_H
 
 #include "../lt_lock.h"
+#include "../lt_thread.h"
 
 #include <Python.h>
 
@@ -24,11 +25,14 @@ PyObject *lt_rlock_type(PyObject *module);
 /* A new instance of lt_lock_type(). */
 PyObject *lt_make_lock(PyTypeObject *type);
 
+/* The same, released at the end of the calling thread: see lt_sentinel_set(). */
+PyObject *lt_make_sentinel(PyTypeObject *type);
+
 /* Starts a thread that calls function(*args, **kwargs), and reporter(function, exception)
  * if that raises anything but SystemExit; kwargs may be NULL.  Returns 0 and the thread's
  * ident, or the errno with which the system refused. */
 int lt_start_python(PyObject *function, PyObject *args, PyObject *kwargs,
-                    PyObject *reporter, uintptr_t *ident);
+                    PyObject *reporter, const lt_how *how, uintptr_t *ident);
 
 /* lowthread._native's state.  Its members are strong references. */
 typedef struct {

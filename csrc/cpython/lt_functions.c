@@ -12,6 +12,12 @@ static PyObject *allocate_lock(PyObject *module, PyObject *unused) {
     return lt_make_lock((PyTypeObject *)state->lock_type);
 }
 
+static PyObject *set_sentinel(PyObject *module, PyObject *unused) {
+    (void)unused;
+    lt_state *state = PyModule_GetState(module);
+    return lt_make_sentinel((PyTypeObject *)state->lock_type);
+}
+
 static PyObject *get_ident(PyObject *module, PyObject *unused) {
     (void)module;
     (void)unused;
@@ -129,7 +135,8 @@ static PyObject *start_new_thread(PyObject *module, PyObject *arguments) {
         return NULL;
     }
     uintptr_t ident = 0;
-    int error = lt_start_python(function, args, copy, state->report, &ident);
+    int error = lt_start_python(function, args, copy, state->report, &(lt_how){.handle = NULL},
+                                &ident);
     Py_XDECREF(copy);
     return error != 0 ? refuse(state, error) : PyLong_FromSize_t(ident);
 }
@@ -164,6 +171,12 @@ PyDoc_STRVAR(allocate_doc,
 "allocate($module, /)\n--\n\n"
 "An obsolete synonym of allocate_lock().");
 
+PyDoc_STRVAR(set_sentinel_doc,
+"_set_sentinel($module, /)\n--\n\n"
+"Return a new lock, unlocked, that the end of the calling thread releases.\n\n"
+"That is after the thread's Python state is gone. A second call replaces the lock of the\n"
+"first. For `threading`, up to Python 3.12.");
+
 PyDoc_STRVAR(get_ident_doc,
 "get_ident($module, /)\n--\n\n"
 "Return the identifier of the current thread, a nonzero int.\n\n"
@@ -190,6 +203,7 @@ static PyMethodDef functions[] = {
     {"get_ident", get_ident, METH_NOARGS, get_ident_doc},
     {"get_native_id", get_native_id, METH_NOARGS, get_native_id_doc},
     {"_count", count, METH_NOARGS, count_doc},
+    {"_set_sentinel", set_sentinel, METH_NOARGS, set_sentinel_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -6,9 +6,12 @@
  */
 #include "lt_types.h"
 
+#include "../lt_handle.h"
+
 typedef struct {
     PyObject_HEAD
     lt_lock lock;
+    uint32_t sentinel; /* lt_sentinel_set()'s number, or 0 */
     PyObject *weak_references;
 } lock_object;
 
@@ -80,6 +83,16 @@ PyObject *lt_make_lock(PyTypeObject *type) {
     return PyType_GenericAlloc(type, 0); /* zeroed, which is a free lock */
 }
 
+PyObject *lt_make_sentinel(PyTypeObject *type) {
+    PyObject *self = lt_make_lock(type);
+    if (self != NULL &&
+        !lt_sentinel_set(lock_of(self), &((lock_object *)self)->sentinel)) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
+    return self;
+}
+
 static PyObject *new_lock(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     if (keywords != NULL && PyDict_Size(keywords) != 0) {
         PyErr_SetString(PyExc_TypeError, "lock() takes no keyword arguments");
@@ -97,6 +110,9 @@ static void dealloc(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
     if (((lock_object *)self)->weak_references != NULL) {
         PyObject_ClearWeakRefs(self);
+    }
+    if (((lock_object *)self)->sentinel != 0) {
+        lt_sentinel_forget(lock_of(self), ((lock_object *)self)->sentinel);
     }
     PyObject_Free(self);
     Py_DECREF(type);

@@ -246,10 +246,10 @@ static slow_waiter *reserve(lt_lock *lock, int64_t patience, int fate) {
     return w;
 }
 
-static void a_reserved_lock_is_held(void) {
+static void a_reserved_lock_is_not_to_be_had(void) {
     lt_lock lock = {0};
     slow_waiter *w = reserve(&lock, LT_FOREVER, COMES_BACK);
-    CHECK(lt_lock_is_held(&lock));
+    CHECK(!lt_lock_is_held(&lock)); /* yet */
     CHECK(!lt_lock_try(&lock));
     CHECK(!acquire_within(&lock, 0));
     release(&barrier);
@@ -698,7 +698,7 @@ int main(void) {
     RUN(alone_a_release_wakes);
     RUN(any_thread_may_release);
     RUN(a_greedy_thread_starves_nobody);
-    RUN(a_reserved_lock_is_held);
+    RUN(a_reserved_lock_is_not_to_be_had);
     RUN(a_reserved_lock_can_be_released);
     RUN(a_reset_ends_a_reservation);
     RUN(a_reservation_lapses);

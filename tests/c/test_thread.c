@@ -5,6 +5,8 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+static const lt_how detached; /* as `start_new_thread` wants it */
+
 static lt_lock done;
 static uintptr_t seen_ident;
 static int64_t seen_native_id;
@@ -32,7 +34,7 @@ static void *looks_around(void *arg) {
 static uintptr_t run_one(void) {
     uintptr_t ident = 0;
     CHECK(lt_lock_try(&done));
-    CHECK(lt_thread_start(looks_around, NULL, &ident) == 0);
+    CHECK(lt_thread_start(looks_around, NULL, &detached, &ident) == 0);
     acquire(&done);
     release(&done);
     return ident;
@@ -57,11 +59,11 @@ static void the_stack_is_as_large_as_asked(void) {
 static void a_refusal_is_an_errno(void) {
     uintptr_t ident = 77;
     lt_set_stack_size(SIZE_MAX / 2);
-    CHECK(lt_thread_start(looks_around, NULL, &ident) > 0);
+    CHECK(lt_thread_start(looks_around, NULL, &detached, &ident) > 0);
     lt_set_stack_size(SIZE_MAX);
-    CHECK(lt_thread_start(looks_around, NULL, &ident) > 0);
+    CHECK(lt_thread_start(looks_around, NULL, &detached, &ident) > 0);
     lt_set_stack_size(1);
-    CHECK(lt_thread_start(looks_around, NULL, &ident) == 0 || ident == 77);
+    CHECK(lt_thread_start(looks_around, NULL, &detached, &ident) == 0 || ident == 77);
     lt_set_stack_size(0);
     run_one();
 }
@@ -103,7 +105,7 @@ static void threads_are_counted(void) {
     CHECK(lt_count() == 0);
     acquire(&go_on);
     acquire(&counted);
-    CHECK(lt_thread_start(counts_itself, NULL, &ident) == 0);
+    CHECK(lt_thread_start(counts_itself, NULL, &detached, &ident) == 0);
     acquire(&counted);
     CHECK(lt_count() == 1);
     pid_t pid = fork();
@@ -113,7 +115,7 @@ static void threads_are_counted(void) {
     }
     int status;
     CHECK(waitpid(pid, &status, 0) == pid && status == 0);
-    CHECK(lt_thread_start(forks, NULL, &ident) == 0);
+    CHECK(lt_thread_start(forks, NULL, &detached, &ident) == 0);
     acquire(&counted);
     release(&go_on);
     acquire(&counted);

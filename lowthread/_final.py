@@ -1,0 +1,33 @@
+"""Types in Python that are as final as those of C."""
+
+
+class Final(type):
+    """The type of types that cannot be changed or derived from."""
+
+    def __new__(mcls, name, bases, namespace):
+        for base in bases:
+            if isinstance(base, Final):
+                raise TypeError(f"type '{name_of(base)}' is not an acceptable base type")
+        return super().__new__(mcls, name, bases, namespace)
+
+    def __setattr__(cls, name, value):
+        raise _is_immutable(cls, name)
+
+    def __delattr__(cls, name):
+        raise _is_immutable(cls, name)
+
+
+def _is_immutable(cls, name):
+    return TypeError(f"cannot set {name!r} attribute of immutable type '{name_of(cls)}'")
+
+
+def name_of(cls):
+    """Return the name that messages and reprs have for such a type."""
+    return f"{cls.__module__}.{cls.__name__}"
+
+
+def no_pickle(self, protocol):
+    """Refuse to be pickled or copied, as types of C do; to be a `__reduce_ex__`."""
+    if protocol < 2:
+        self.__reduce__()
+    raise TypeError(f"cannot pickle '{name_of(type(self))}' object")

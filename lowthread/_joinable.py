@@ -1,0 +1,143 @@
+"""Starting a thread with all that can be said about it: `start`."""
+
+import atexit
+import sys
+
+from lowthread._arguments import FOREVER, wait_in_ns
+from lowthread._handle import HERE, _shutdown, join, new_cell
+from lowthread._interpreter import daemon_threads_allowed
+from lowthread._load import lib
+from lowthread._naming import encode_name
+from lowthread._start import checked_stack_size, start_thread
+
+
+class ThreadStartError(OSError, RuntimeError):
+    """The system has refused a thread to `start`: `errno` and `strerror` say why."""
+
+    __module__ = "lowthread"
+
+
+class ThreadHandle:
+    """A thread that was started by `start`.
+
+    name: what `start` was given, a str or None.
+    daemon: likewise, a bool.
+    """
+
+    __slots__ = ("__cell", "__weakref__", "_daemon", "_name")
+    __module__ = "lowthread"
+
+    def __new__(cls, *args, **kwargs):
+        raise TypeError("ThreadHandle objects are made by lowthread.start()")
+
+    @property
+    def name(self):
+        """What the thread was named, in full; None if it was not."""
+        return self._name
+
+    @property
+    def daemon(self):
+        """Whether the thread is cut off by the end of the interpreter."""
+        return self._daemon
+
+    @property
+    def ident(self):
+        """The thread's identifier, an int: what `get_ident()` returns there."""
+        return lib.lt_handle_ident(self.__cell)
+
+    @property
+    def native_id(self):
+        """The system's own number for the thread: what `get_native_id()` returns there."""
+        return lib.lt_handle_native_id(self.__cell)
+
+    def join(self, timeout=None):
+        """Wait until the thread has ended, its Python state included; return whether it has.
+
+        timeout: seconds to wait at most, an int or a float; None, the default, is no limit.
+
+        A signal handler that raises ends the wait. Raises RuntimeError in the thread itself,
+        and for a timeout what `lock.acquire` does.
+        """
+        return join(self.__cell, FOREVER if timeout is None else wait_in_ns(True, timeout))
+
+    def is_alive(self):
+        """Return whether the thread has not ended."""
+        return not lib.lt_handle_is_done(self.__cell)
+
+    def __repr__(self):
+        name = "" if self._name is None else f" {self._name!r}"
+        state = "alive" if self.is_alive() else "ended"
+        return f"<lowthread.ThreadHandle{name} ident={self.ident} {state}>"
+
+    def __reduce__(self):
+        raise TypeError("cannot pickle 'lowthread.ThreadHandle' object")
+
+
+_set_cell = ThreadHandle.__dict__["_ThreadHandle__cell"].__set__
+
+
+def start(function, /, *args, name=None, stack_size=None, daemon=True, **kwargs):
+    """Start a thread that calls `function(*args, **kwargs)`; return its `ThreadHandle`.
+
+    function: a callable. What it returns is ignored; what it raises goes to
+    `sys.unraisablehook`, as with `start_new_thread`.
+    name: a str that the system shows for the thread, in `ps`, `top` or `gdb`, cut as
+    `set_name` does; None: the system shows the name of the starting thread.
+    stack_size: bytes, for this thread alone, with the limits of `stack_size()`; 0 is the
+    system's default, None what `stack_size()` was given.
+    daemon: true: the thread is cut off when the interpreter ends; false: the interpreter
+    waits for it first, as `threading` does.
+
+    An argument of the function's that has one of these names can be passed with
+    `functools.partial`.
+
+    Raises an auditing event `_thread.start_new_thread` with arguments function, args, kwargs
+    (None if there are none). Raises TypeError or ValueError for wrong arguments;
+    ThreadStartError, a RuntimeError and an OSError, if the system refuses;
+    RuntimeError, when the interpreter is shutting down, or does not allow daemon threads.
+    """
+    if not callable(function):
+        raise TypeError("first arg must be callable")
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name must be a str or None, not {type(name).__name__}")
+    size = -1 if stack_size is None else checked_stack_size(stack_size)
+    daemon = bool(daemon)
+    if daemon and not daemon_threads_allowed():
+        raise RuntimeError("daemon threads are not allowed in this interpreter")
+    sys.audit("_thread.start_new_thread", function, args, kwargs or None)
+    if not daemon:
+        _have_exit_wait()
+    self = object.__new__(ThreadHandle)
+    self._name = name
+    self._daemon = daemon
+    cell = new_cell()
+    _set_cell(self, cell)
+    encoded = None if name is None else encode_name(name)
+    try:
+        start_thread(function, args, kwargs or None, cell, 0 if daemon else HERE, size, encoded)
+    except RuntimeError as error:
+        why = error.__cause__
+        if not isinstance(why, OSError):
+            raise
+        raise ThreadStartError(why.errno, f"can't start new thread: {why.strerror}") from why
+    return self
+
+
+_exit_waits = False
+
+
+def _have_exit_wait():
+    """Have the interpreter wait at its end for threads that are no daemons."""
+    global _exit_waits
+    if _exit_waits:
+        return
+    _exit_waits = True
+    import threading
+
+    # When `threading` waits for its own, so before functions of atexit; and again after that,
+    # for what these threads have started.
+    try:
+        threading._register_atexit(_shutdown)
+    except RuntimeError:  # too late for that
+        pass
+    atexit.register(_shutdown)
