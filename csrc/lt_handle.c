@@ -28,14 +28,13 @@ struct lt_handle {
 static lt_mutex mutex; /* of all below */
 static lt_handle *handles;
 
+/* With the mutex. */
 static void enlist(lt_handle *h) {
-    lt_mutex_lock(&mutex);
     h->next = handles;
     if (handles != NULL) {
         handles->previous = h;
     }
     handles = h;
-    lt_mutex_unlock(&mutex);
 }
 
 /* With the mutex. */
@@ -68,7 +67,9 @@ lt_handle *lt_handle_of(uintptr_t ident) {
         atomic_init(&h->state, RUNNING);
         atomic_init(&h->ident, ident);
         atomic_init(&h->born, 1);
+        lt_mutex_lock(&mutex);
         enlist(h);
+        lt_mutex_unlock(&mutex);
     }
     return h;
 }
@@ -105,20 +106,23 @@ void lt_handle_drop(lt_handle *h) {
 
 bool lt_handle_claim(lt_handle *h, uintptr_t awaited_by) {
     uint32_t expected = NEW;
+    /* With the mutex, for a fork in the middle of it would not find the handle. */
+    lt_mutex_lock(&mutex);
     /* Relaxed, as in the next functions: the state guards nothing but itself, and who
      * waits for the end does that by the lock. */
-    if (!atomic_compare_exchange_strong_explicit(&h->state, &expected, STARTING,
-                                                 memory_order_relaxed,
-                                                 memory_order_relaxed)) {
-        return false;
+    bool is_mine = atomic_compare_exchange_strong_explicit(
+        &h->state, &expected, STARTING, memory_order_relaxed, memory_order_relaxed);
+    if (is_mine) {
+        atomic_fetch_add_explicit(&h->references, 1, memory_order_relaxed);
+        /* Joinable before there is an ident: who joins, drops or sets it done comes
+         * after. */
+        atomic_store_explicit(&h->has_thread, true, memory_order_relaxed);
+        atomic_store_explicit(&h->is_joinable, true, memory_order_relaxed);
+        h->awaited_by = awaited_by;
+        enlist(h);
     }
-    atomic_fetch_add_explicit(&h->references, 1, memory_order_relaxed);
-    /* Joinable before there is an ident: who joins, drops or sets it done comes after. */
-    atomic_store_explicit(&h->has_thread, true, memory_order_relaxed);
-    atomic_store_explicit(&h->is_joinable, true, memory_order_relaxed);
-    h->awaited_by = awaited_by;
-    enlist(h);
-    return true;
+    lt_mutex_unlock(&mutex);
+    return is_mine;
 }
 
 static void make_known(lt_handle *h, int64_t native_id) {

@@ -142,7 +142,8 @@ typedef struct {
     void *(*entry)(void *);
     void *arg;
     lt_handle *handle;
-    char name[LT_NAME_SIZE]; /* "": none */
+    bool has_name;
+    char name[LT_NAME_SIZE];
 } life;
 
 static void end(void *handle) {
@@ -157,7 +158,7 @@ static void *live(void *arg) {
     if (l.handle != NULL) {
         lt_handle_begin(l.handle);
     }
-    if (l.name[0] != '\0') {
+    if (l.has_name) {
         (void)lt_set_name(l.name);
     }
     /* Python may end it by pthread_exit(). */
@@ -208,8 +209,10 @@ int lt_thread_start(void *(*entry)(void *), void *arg, const lt_how *how,
     life *l = calloc(1, sizeof(*l));
     int error = ENOMEM;
     if (l != NULL) {
-        *l = (life){.entry = entry, .arg = arg, .handle = how->handle};
-        if (how->name != NULL && lt_name_max > 0) {
+        bool has_name = how->name != NULL && lt_name_max > 0;
+        *l = (life){
+            .entry = entry, .arg = arg, .handle = how->handle, .has_name = has_name};
+        if (has_name) {
             strncpy(l->name, how->name, (size_t)lt_name_max); /* the rest is zero */
         }
         error = start(live, l, size,

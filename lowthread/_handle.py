@@ -161,11 +161,17 @@ def _shutdown():
 
     An exception of a signal handler ends that; it goes to `sys.unraisablehook`.
     """
+    wait_for_all()
+
+
+def wait_for_all():
+    """Do what `_shutdown` does; return false if an exception has ended it."""
     try:
         while True:
             cell = lib.lt_handle_next_awaited(HERE)
             if not cell:
-                return
+                return True
             join(_own(cell), FOREVER)
     except BaseException as error:
         report_unraisable(error)
+        return False

@@ -29,6 +29,8 @@ _ArgsType = _find_args_type()
 
 
 def _make_args(error, message, culprit):
+    if PYPY:
+        message = message or ""  # it accepts no None
     fields = (type(error), error, error.__traceback__, message, culprit)
     # PyPy has a sixth: text to print after the traceback.
     return _ArgsType((*fields, "") if PYPY else fields)

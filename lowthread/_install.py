@@ -109,21 +109,23 @@ def _namespaces(of_stdlib=False):
     for name, loaded in list(sys.modules.items()):
         if loaded is host or loaded is module or name.partition(".")[0] == "lowthread":
             continue
-        if of_stdlib and not _is_stdlib(name, loaded):
-            continue
-        if isinstance(loaded, ModuleType):
+        try:
             # Not vars(): a module that loads itself when it is looked at must not.
-            yield object.__getattribute__(loaded, "__dict__")
+            namespace = object.__getattribute__(loaded, "__dict__")
+        except AttributeError:  # anything can be in sys.modules
+            continue
+        if type(namespace) is dict and (not of_stdlib or _is_stdlib(name, namespace)):
+            yield namespace
 
 
-def _is_stdlib(name, loaded):
+def _is_stdlib(name, namespace):
     if hasattr(sys, "stdlib_module_names"):  # since 3.10
         return name.partition(".")[0] in sys.stdlib_module_names
     import sysconfig
 
-    file = object.__getattribute__(loaded, "__dict__").get("__file__")
+    file = namespace.get("__file__")
     if not isinstance(file, str):
-        return True
+        return False
     folder = sysconfig.get_paths()["stdlib"] + os.sep
     return file.startswith(folder) and "-packages" not in file[len(folder) :]
 

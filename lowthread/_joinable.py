@@ -4,7 +4,7 @@ import atexit
 import sys
 
 from lowthread._arguments import FOREVER, wait_in_ns
-from lowthread._handle import HERE, _shutdown, join, new_cell
+from lowthread._handle import HERE, join, new_cell, wait_for_all
 from lowthread._interpreter import daemon_threads_allowed
 from lowthread._load import lib
 from lowthread._naming import encode_name
@@ -86,7 +86,7 @@ def start(function, /, *args, name=None, stack_size=None, daemon=True, **kwargs)
     stack_size: bytes, for this thread alone, with the limits of `stack_size()`; 0 is the
     system's default, None what `stack_size()` was given.
     daemon: true: the thread is cut off when the interpreter ends; false: the interpreter
-    waits for it first, as `threading` does.
+    waits for it first, before it calls functions of `atexit`, as `threading` does.
 
     An argument of the function's that has one of these names can be passed with
     `functools.partial`.
@@ -137,7 +137,17 @@ def _have_exit_wait():
     # When `threading` waits for its own, so before functions of atexit; and again after that,
     # for what these threads have started.
     try:
-        threading._register_atexit(_shutdown)
+        threading._register_atexit(_wait_at_exit)
     except RuntimeError:  # too late for that
         pass
-    atexit.register(_shutdown)
+    atexit.register(_wait_at_exit)
+
+
+_interrupted = False
+
+
+def _wait_at_exit():
+    """Wait for threads that are no daemons, unless a signal has put an end to that before."""
+    global _interrupted
+    if not _interrupted:
+        _interrupted = not wait_for_all()

@@ -899,6 +899,7 @@ static void new_threads_work(void) {
             CHECK(n == 1);
             sentinel s = {.exits = i % 2};
             pthread_t thread = begin_sentinel(&s);
+            CHECK(s.number <= 2); /* all are free but, perhaps, that of who has forked */
             release(&s.gate);
             acquire(&s.lock);
             join(thread);

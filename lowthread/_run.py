@@ -1,0 +1,271 @@
+"""`python -m lowthread`: runs a program as `python` would, with its threads on lowthread.
+
+It runs in this process. What the program can see of that is a deeper stack and
+`sys.orig_argv`; what is printed of an exception that it does not catch is what `python`
+prints.
+"""
+
+import builtins
+import io
+import linecache
+import marshal
+import os
+import pkgutil
+import runpy
+import sys
+from importlib.machinery import BuiltinImporter, SourceFileLoader, SourcelessFileLoader
+from importlib.util import MAGIC_NUMBER
+
+from lowthread._install import install
+from lowthread._load import PYPY
+from lowthread._version import __version__
+
+USAGE = """\
+usage: python -m lowthread [--children] program.py [argument ...]
+       python -m lowthread [--children] -m module [argument ...]
+       python -m lowthread [--children] -c code [argument ...]
+       python -m lowthread [--children] - [argument ...]
+       python -m lowthread --info | --version | --help
+"""
+
+HELP = (
+    USAGE
+    + """
+Runs a program, given like to python itself (a folder or an archive with a __main__.py will do,
+and - is standard input), whose threads and locks are lowthread's: `import _thread` gives
+lowthread, and `threading`, `queue`, `concurrent.futures` and so on run on it.
+
+  --children   child interpreters too: of subprocess, multiprocessing, os.system and the like.
+               They are found by PYTHONPATH and LOWTHREAD_CHILDREN in the environment, so not if
+               they are started with -E, -I or -S, or without that environment.
+  --info       tell what there is: interpreter, backend, way to wait, limits
+  --version    tell the version
+  --help       tell this
+
+Options of the interpreter come first: python -X dev -W error -m lowthread program.py"""
+)
+
+
+def main():
+    """Do what `sys.argv` says."""
+    children = False
+    rest = sys.argv[1:]
+    while rest and rest[0].startswith("--"):
+        option = rest.pop(0)
+        if option == "--children":
+            children = True
+        elif option in _TELL:
+            print(_TELL[option]())
+            return
+        else:
+            _refuse(f"unknown option {option}")
+    if rest and rest[0] == "-h":
+        print(_help())
+        return
+    run, what, args = _parse_program(rest)
+    if children:
+        _carry_into_children()
+    install()
+    run(what, args)
+
+
+def _parse_program(rest):
+    """Return the function that runs what these arguments ask for, and its arguments."""
+    if not rest:
+        _refuse("no program is given")
+    what, *args = rest
+    for option, noun, run in [("-m", "module", _run_module), ("-c", "program text", _run_text)]:
+        if what.startswith(option):
+            if what != option:  # like python, which takes `-mjson.tool` too
+                return run, what[2:], args
+            if not args:
+                _refuse(f"{option} needs a {noun} after it")
+            return run, args[0], args[1:]
+    if what == "-":
+        return _run_stdin, what, args
+    if what.startswith("-"):
+        _refuse(f"unknown option {what}; options of python itself come before -m lowthread")
+    return _run_path, what, args
+
+
+def _info():
+    from lowthread._info import info
+
+    return info()
+
+
+def _version():
+    return f"lowthread {__version__}"
+
+
+def _help():
+    return HELP
+
+
+_TELL = {"--info": _info, "--version": _version, "--help": _help}
+
+
+def _refuse(why):
+    sys.stderr.write(f"lowthread: {why}\n{USAGE}")
+    sys.exit(2)
+
+
+def _carry_into_children():
+    """Have interpreters that are started from here install lowthread.
+
+    `site` imports the module `sitecustomize`, if it finds one, before all else.
+    """
+    if sys.flags.ignore_environment or sys.flags.no_site:
+        _refuse(
+            "--children has no effect with -E, -I or -S, which multiprocessing passes on: the "
+            "environment is what carries it"
+        )
+    folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_children")
+    path = os.environ.get("PYTHONPATH")
+    if not path or folder not in path.split(os.pathsep):
+        os.environ["PYTHONPATH"] = folder + os.pathsep + path if path else folder
+    os.environ["LOWTHREAD_CHILDREN"] = sys.implementation.cache_tag
+
+
+def _set_first_path(folder, is_safe=False):
+    """Put what python has in the place of the folder in which `-m lowthread` was found.
+
+    is_safe: it does so also if it was asked for no unsafe path.
+    """
+    asked_for_safe = sys.flags.isolated or getattr(sys.flags, "safe_path", False)
+    if not asked_for_safe:
+        del sys.path[0]
+    if is_safe or not asked_for_safe:
+        sys.path.insert(0, folder)
+
+
+def _new_main(**names):
+    """Make the module `__main__`, which is ours until now, what python has; return its names."""
+    namespace = vars(sys.modules["__main__"])
+    namespace.clear()
+    namespace.update(
+        __name__="__main__",
+        __doc__=None,
+        __package__=None,
+        __loader__=BuiltinImporter,
+        __spec__=None,
+        __annotations__={},
+        __builtins__=builtins,
+        **names,
+    )
+    return namespace
+
+
+def _run_module(name, args):
+    sys.argv[:] = ["-m", *args]
+    _new_main()
+    _show_without_us(runpy._run_module_as_main, name)
+
+
+def _run_text(text, args):
+    sys.argv[:] = ["-c", *args]
+    _set_first_path("")
+    _compile_and_run(text + "\n", "<string>", _new_main())
+
+
+def _run_stdin(name, args):
+    sys.argv[:] = [name, *args]
+    _set_first_path("")
+    text = sys.stdin.buffer.read()
+    _compile_and_run(text, "<stdin>", _new_main(__file__="<stdin>", __cached__=None))
+
+
+def _run_path(path, args):
+    sys.argv[:] = [path, *args]
+    full = os.path.abspath(path) if PYPY else os.path.join(os.getcwd(), path)
+    if pkgutil.get_importer(path) is not None:  # a folder or an archive
+        _set_first_path(full, is_safe=True)
+        _new_main()
+        _show_without_us(runpy._run_module_as_main, "__main__", False)
+        return
+    try:
+        with io.open_code(full) as f:
+            source = f.read()
+    except OSError as error:
+        shown = full if PYPY else repr(full)
+        sys.stderr.write(
+            f"{sys.executable}: can't open file {shown}: [Errno {error.errno}] {error.strerror}\n"
+        )
+        sys.exit(2)
+    _set_first_path(os.path.dirname(os.path.realpath(path)))
+    is_compiled = source[:4] == MAGIC_NUMBER
+    namespace = _new_main(__file__=full, __cached__=None)
+    namespace["__loader__"] = (SourcelessFileLoader if is_compiled else SourceFileLoader)(
+        "__main__", path if PYPY and not is_compiled else full
+    )
+    if is_compiled:
+        _show_without_us(exec, marshal.loads(source[16:]), namespace)
+    else:
+        _compile_and_run(source, full, namespace)
+
+
+def _compile_and_run(source, name, namespace):
+    def run():
+        code = compile(source, name, "exec", dont_inherit=True)
+        if name == "<string>" and hasattr(linecache, "_register_code"):  # 3.13
+            linecache._register_code(code, source, name)
+        exec(code, namespace)
+
+    _show_without_us(run)
+
+
+def _show_without_us(function, *args):
+    """Call the function; what is printed of an exception does not begin with our frames."""
+    try:
+        function(*args)
+    except SystemExit:
+        raise
+    except BaseException:
+        sys.excepthook = _Shortening(getattr(sys, "excepthook", _MISSING))
+        raise
+
+
+_MISSING = object()
+
+
+class _Shortening:
+    """An exception hook that puts back the program's own and calls it without our frames.
+
+    What the interpreter prints if that one fails, or is missing, has to come from here too.
+    """
+
+    def __init__(self, hook, default=sys.__excepthook__):
+        self._hook = hook
+        self._default = default
+
+    def __call__(self, kind, error, traceback):
+        traceback = _without_us(traceback)
+        error.__traceback__ = sys.last_traceback = traceback
+        if self._hook is _MISSING:
+            del sys.excepthook
+            if not PYPY:
+                sys.stderr.write("sys.excepthook is missing\n")
+            self._default(kind, error, traceback)
+            return
+        sys.excepthook = self._hook
+        try:
+            self._hook(kind, error, traceback)
+        except SystemExit:
+            raise
+        except BaseException as failure:
+            failure.__traceback__ = _without_us(failure.__traceback__)
+            failure.__context__ = None
+            sys.stderr.write("Error in sys.excepthook:\n")
+            self._default(type(failure), failure, failure.__traceback__)
+            sys.stderr.write("\nOriginal exception was:\n")
+            self._default(kind, error, traceback)
+
+
+def _without_us(traceback):
+    """Return the part that begins after the last frame of this module."""
+    rest = traceback
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename == __file__:
+            rest = traceback.tb_next
+        traceback = traceback.tb_next
+    return rest
