@@ -33,10 +33,13 @@ WHICH := $(shell $(PYTHON) -c 'import sys, zlib; print(zlib.crc32((sys.version +
 READY := $(VENV)/ready-for-$(TAG)-$(WHICH)
 
 help:
-	@echo 'make demo      build, and index the standard library with many threads'
+	@echo 'make demo      build, index the standard library with many threads, run a web server'
 	@echo 'make build     build in place, so that `import lowthread` works from here'
 	@echo 'make test      build and test, with each backend (BACKEND=native or cffi: with one)'
 	@echo 'make test-all  the same for every interpreter found'
+	@echo 'make conformance  the standard library'"'"'s tests of threads, with lowthread and without'
+	@echo 'make programs  run programs of others with lowthread and without (installs them)'
+	@echo '               conformance-all, programs-all: for every interpreter found'
 	@echo 'make test-c    the C core alone, with both ways to wait'
 	@echo 'make tsan      ... under ThreadSanitizer'
 	@echo 'make asan      ... under AddressSanitizer and UndefinedBehaviorSanitizer'
@@ -49,7 +52,8 @@ help:
 	@echo 'PYTHON=pypy3   another interpreter than python3; it gets a .venv-... of its own'
 	@echo 'WAIT=pthread   build with mutexes and conditions instead of futexes'
 	@echo 'TESTS=tests/test_lock.py  with make test: only these'
-	@echo 'QUICK=1        with make bench: only see that it works, and change no file'
+	@echo 'QUICK=1        with make bench: only see that it works, and change no file;'
+	@echo '               with make conformance: without the slow ones (MODULES=...: only these)'
 
 # ---- environment and build ----
 
@@ -84,6 +88,8 @@ build: $(BUILT) | preflight
 
 demo: build
 	@$(PY) -m demo.word_index
+	@echo
+	@$(PY) -m demo.server
 
 # ---- tests ----
 
@@ -95,9 +101,36 @@ test: build
 	  LOWTHREAD_BACKEND=$$backend LOWTHREAD_WAIT=$(WAIT) $(PY) -m pytest -q $(TESTS); \
 	done
 
+define need-python3
+@command -v python3 >/dev/null || { echo 'There is no python3: install the package python3.' >&2; exit 1; }
+endef
+
+# $(1): a target, and options of make; for every interpreter found
+define each
+$(need-python3)
+@python3 tools/each.py $(1)
+endef
+
 test-all:
-	@command -v python3 >/dev/null || { echo 'There is no python3: install the package python3.' >&2; exit 1; }
+	$(need-python3)
 	@python3 tools/test_all.py $(if $(WAIT),WAIT=$(WAIT))
+
+# The standard library's own tests, and programs of others, with and without lowthread.
+conformance: build
+	@$(PY) tools/conformance.py $(if $(QUICK),--quick) $(MODULES)
+
+conformance-all:
+	$(call each,conformance $(if $(QUICK),QUICK=$(QUICK)))
+
+programs: build
+	@$(PY) -m pip install -q --disable-pip-version-check -r programs/requirements.txt
+	@set -e; for backend in $(BACKENDS); do \
+	  echo "running programs with the backend $$backend ..."; \
+	  LOWTHREAD_PROGRAMS=1 LOWTHREAD_BACKEND=$$backend $(PY) -m pytest -q tests/test_programs.py; \
+	done
+
+programs-all:
+	$(call each,programs)
 
 C_TESTS := wait park lock rlock thread handle
 C_WAITS := futex pthread
@@ -148,8 +181,8 @@ bench-report: .venv-bench/ready
 	@.venv-bench/bin/python -m bench.report build/bench/*.json --to $(if $(QUICK),build/bench,bench)
 
 bench:
-	@command -v python3 >/dev/null || { echo 'There is no python3: install the package python3.' >&2; exit 1; }
-	@python3 tools/bench_all.py $(if $(QUICK),QUICK=$(QUICK))
+	@rm -rf build/bench
+	$(call each,bench-one $(if $(QUICK),QUICK=$(QUICK)))
 	@$(MAKE) --no-print-directory bench-report
 
 # ---- keeping house ----
@@ -176,4 +209,4 @@ distclean: clean
 	rm -rf .venv*
 
 .PHONY: help preflight build demo test test-all test-c tsan asan lint clean distclean
-.PHONY: bench bench-one bench-report
+.PHONY: bench bench-one bench-report conformance conformance-all programs programs-all

@@ -1,4 +1,4 @@
-"""The demo's index is the one that a single thread builds."""
+"""The demo: an index that is the one a single thread builds, and a server's same answers."""
 
 import sys
 
@@ -56,5 +56,24 @@ def test_an_index_that_differs_is_noticed(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["word_index"])
     with pytest.raises(SystemExit) as info:
         word_index.main()
+    assert info.value.code == 1
+    assert "DIFFERENT" in capsys.readouterr().out
+
+
+def test_the_server_gives_the_same_answers():
+    pytest.importorskip("waitress", reason="the demo's server is waitress")
+    out = run_script("from demo.server import main; main()", cwd=ROOT, timeout=300).ok()
+    assert out.splitlines()[-1].split(maxsplit=1) == ["check", "the same answers both ways"]
+    assert "on lowthread" in out and "(python -m lowthread programs/waitress_server.py)" in out
+
+
+def test_answers_that_differ_are_noticed(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from demo import server
+
+    outputs = iter(range(100))
+    monkeypatch.setattr(server, "run", lambda through: (f"{next(outputs)}\n", 1.0))
+    with pytest.raises(SystemExit) as info:
+        server.main()
     assert info.value.code == 1
     assert "DIFFERENT" in capsys.readouterr().out
