@@ -13,6 +13,11 @@ for threads; `allocate_lock`, `LockType`, `RLock` and `TIMEOUT_MAX` for locks; `
 is RuntimeError; and spellings that CPython still has from the past. `backend` tells what the
 locks are made of: "native" (C) or "cffi" (Python over the same core), which the environment
 variable LOWTHREAD_BACKEND can ask for.
+
+Beyond that page: `start` starts a thread that has a name and can be joined; `install` and
+`uninstall` have `threading` run on this module; and there is what `threading` takes from
+`_thread` (`start_joinable_thread`, `set_name`, `daemon_threads_allowed` and names that begin with
+an underscore). `python -m lowthread program.py` runs a program on it.
 """
 
 from lowthread._arguments import TIMEOUT_MAX

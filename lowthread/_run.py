@@ -207,8 +207,10 @@ def _run_path(path, args):
 def _compile_and_run(source, name, namespace):
     def run():
         code = compile(source, name, "exec", dont_inherit=True)
-        if name == "<string>" and hasattr(linecache, "_register_code"):  # 3.13
-            linecache._register_code(code, source, name)
+        if name == "<string>" and sys.version_info >= (3, 13):
+            # As there, so that tracebacks show lines of it.
+            lines = [line + "\n" for line in source.splitlines()]
+            linecache.cache[name] = (len(source), None, lines, name)
         exec(code, namespace)
 
     _show_without_us(run)
