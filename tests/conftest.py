@@ -94,6 +94,49 @@ def run_script(script, *args, timeout=LONG, python=(sys.executable,), **options)
     return Process(process.returncode, out, err)
 
 
+#: For the beginning of a script: in_child(function) calls it in a forked child.
+FORKING = """
+import os, time
+
+def in_child(function):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            function()
+        except BaseException as error:
+            print(repr(error), flush=True)
+            os._exit(1)
+        os._exit(0)
+    status = os.waitpid(pid, 0)[1]
+    assert status == 0, status
+
+def wait_until(condition):
+    deadline = time.monotonic() + 50
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+"""
+
+
+def check_that_a_handler_ends(wait):
+    """Check that a signal handler that raises in the main thread ends `wait()`."""
+    main = lowthread.get_ident()
+    ready = lowthread.allocate_lock()
+    ready.acquire()
+
+    def send():
+        ready.acquire()
+        time.sleep(0.05)  # for the wait to have begun; before that it is ended too
+        signal.pthread_kill(main, signal.SIGUSR1)
+
+    with handling(signal.SIGUSR1, raise_it):
+        sender = lowthread.start(send)
+        with pytest.raises(Raised):
+            ready.release()
+            wait()
+    sender.join()
+
+
 @pytest.fixture(autouse=True)
 def no_thread_is_left():
     """Every test ends its threads, so that the next can count its own."""

@@ -2,37 +2,22 @@
 
 import sys
 
-from conftest import run_script
+from conftest import FORKING, run_script
 
 # Since 3.12, forking with threads is warned of; it is what is tested here.
 PYTHON = (sys.executable, "-W", "ignore::DeprecationWarning")
 
-FORK = """
-import os, time, lowthread
+FORK = (
+    FORKING
+    + """
+import lowthread
 lock = lowthread.allocate_lock()
-
-def in_child(function):
-    pid = os.fork()
-    if pid == 0:
-        try:
-            function()
-        except BaseException as error:
-            print(repr(error), flush=True)
-            os._exit(1)
-        os._exit(0)
-    status = os.waitpid(pid, 0)[1]
-    assert status == 0, status
-
-def wait_until(condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 def started(function):
     lowthread.start_new_thread(function, ())
     time.sleep(0.05)
 """
+)
 
 
 def fork(script):

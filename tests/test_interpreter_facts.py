@@ -6,7 +6,7 @@ import sys
 import threading
 
 import pytest
-from conftest import run_script, run_threads
+from conftest import FORKING, run_script, run_threads
 
 import lowthread
 
@@ -103,19 +103,10 @@ def test_when_lowthread_is_imported_first_in_another_thread(others):
     ).ok()
 
 
-FORK = """
-import os, sys, threading
-def in_child(function):
-    pid = os.fork()
-    if pid == 0:
-        try:
-            function()
-        except BaseException as error:
-            print(repr(error), flush=True)
-            os._exit(1)
-        os._exit(0)
-    status = os.waitpid(pid, 0)[1]
-    assert status == 0, status
+FORK = (
+    FORKING
+    + """
+import sys, threading
 def run(function):
     errors = []
     def catches():
@@ -128,6 +119,7 @@ def run(function):
     thread.join()
     assert not errors, errors
 """
+)
 
 
 def test_after_a_fork_in_the_main_thread():

@@ -15,9 +15,11 @@ import weakref
 
 import pytest
 from conftest import (
+    FORKING,
     LONG,
     PYPY,
     Raised,
+    check_that_a_handler_ends,
     handling,
     raise_it,
     run_script,
@@ -641,22 +643,8 @@ def test_its_local_values_are_gone_in_the_end():
 @both
 @pytest.mark.parametrize("timeout", [None, LONG])
 def test_a_handler_that_raises_ends_a_join(module, held, timeout):
-    main = threading.main_thread().ident
-    ready = module.allocate_lock()
-    ready.acquire()
-
-    def send():
-        ready.acquire()
-        time.sleep(0.05)
-        signal.pthread_kill(main, signal.SIGUSR1)
-
-    with handling(signal.SIGUSR1, raise_it):
-        sender = module.start_joinable_thread(send)
-        with pytest.raises(Raised):
-            ready.release()
-            held.handle.join(timeout)
+    check_that_a_handler_ends(lambda: held.handle.join(timeout))
     assert not held.handle.is_done()
-    sender.join()
     held.end()  # it can be joined as before
 
 
@@ -903,25 +891,7 @@ def test_wrong_idents(module, ident, error, message):
 
 # ---- fork ----
 
-FORK = """
-import os, sys, time
-deadline = time.monotonic() + 50
-def wait_until(condition):
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-def in_child(function):
-    pid = os.fork()
-    if pid == 0:
-        try:
-            function()
-        except BaseException as error:
-            print(repr(error), flush=True)
-            os._exit(1)
-        os._exit(0)
-    status = os.waitpid(pid, 0)[1]
-    assert status == 0, status
-"""
+FORK = FORKING + "import sys\n"
 
 
 def fork(script, module):

@@ -6,7 +6,6 @@ import functools
 import gc
 import os
 import pickle
-import signal
 import sys
 import threading
 import time
@@ -16,9 +15,7 @@ import pytest
 from conftest import (
     LONG,
     PYPY,
-    Raised,
-    handling,
-    raise_it,
+    check_that_a_handler_ends,
     run_script,
     wait_until,
 )
@@ -643,22 +640,8 @@ def test_it_is_not_counted_any_more_when_it_was_joined():
 
 
 def test_a_handler_that_raises_ends_a_join(held):
-    main = threading.main_thread().ident
-    ready = lowthread.allocate_lock()
-    ready.acquire()
-
-    def send():
-        ready.acquire()
-        time.sleep(0.05)
-        signal.pthread_kill(main, signal.SIGUSR1)
-
-    with handling(signal.SIGUSR1, raise_it):
-        sender = lowthread.start(send)
-        with pytest.raises(Raised):
-            ready.release()
-            held.handle.join()
+    check_that_a_handler_ends(held.handle.join)
     assert held.handle.is_alive()
-    sender.join()
     held.end()
 
 
