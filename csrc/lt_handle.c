@@ -173,6 +173,15 @@ void lt_handle_end(lt_handle *h) {
 
 /* ---- joining ---- */
 
+/* After `before`; does not return where this thread must never run again. */
+static void come_back(const lt_hooks *hooks, void *from_before) {
+    if (hooks != NULL && !hooks->after(from_before)) {
+        for (;;) {
+            pause();
+        }
+    }
+}
+
 int lt_handle_join(lt_handle *h, int64_t since, int64_t deadline, const lt_hooks *hooks) {
     uint32_t state = atomic_load_explicit(&h->state, memory_order_relaxed);
     if (state == NEW) {
@@ -195,11 +204,7 @@ int lt_handle_join(lt_handle *h, int64_t since, int64_t deadline, const lt_hooks
     (void)pthread_join((pthread_t)lt_handle_ident(h), NULL);
     /* First of all, as this thread may end in `after`. */
     (void)lt_lock_release(&h->running);
-    if (hooks != NULL && !hooks->after(state_before)) {
-        for (;;) {
-            pause();
-        }
-    }
+    come_back(hooks, state_before);
     return LT_ACQUIRED;
 }
 
@@ -222,13 +227,21 @@ uintptr_t lt_handle_ident(lt_handle *h) {
     return atomic_load_explicit(&h->ident, memory_order_relaxed);
 }
 
-int64_t lt_handle_native_id(lt_handle *h) {
+/* Acquire pairs with make_known(). */
+static bool is_known(lt_handle *h) {
+    return atomic_load_explicit(&h->born, memory_order_acquire) != 0;
+}
+
+int64_t lt_handle_native_id(lt_handle *h, const lt_hooks *hooks) {
     if (atomic_load_explicit(&h->state, memory_order_relaxed) == NEW) {
         return 0;
     }
-    /* Acquire pairs with make_known(). */
-    while (atomic_load_explicit(&h->born, memory_order_acquire) == 0) {
-        (void)lt_wait(&h->born, 0, LT_FOREVER);
+    if (!is_known(h)) {
+        void *state = hooks == NULL ? NULL : hooks->before();
+        while (!is_known(h)) {
+            (void)lt_wait(&h->born, 0, LT_FOREVER);
+        }
+        come_back(hooks, state);
     }
     return h->native_id;
 }

@@ -42,9 +42,9 @@ bool lt_handle_set_done(lt_handle *h);
 
 uintptr_t lt_handle_ident(lt_handle *h); /* 0: not started, or not there yet */
 
-/* Waits for the thread to begin, which it does without the GIL; 0 if it was not started,
- * -1 where the system has no such numbers. */
-int64_t lt_handle_native_id(lt_handle *h);
+/* Waits for the thread to begin, if need be, with the hooks around that; 0 if it was not
+ * started, -1 where the system has no such numbers. */
+int64_t lt_handle_native_id(lt_handle *h, const lt_hooks *hooks);
 
 /* A new reference to the handle of a thread that was started with this number (lt_how),
  * has not ended and is not the caller; NULL when there is none.  Each interpreter has a

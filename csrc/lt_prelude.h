@@ -72,6 +72,8 @@ static int lt_join(lt_handle *h, int64_t since, int64_t deadline) {
     return lt_handle_join(h, since, deadline, LT_HOOKS);
 }
 
+static int64_t lt_native_id_of(lt_handle *h) { return lt_handle_native_id(h, LT_HOOKS); }
+
 /* How often the caller has it. */
 static unsigned long lt_rcount(lt_rlock *r) { return lt_rlock_count_of(r, lt_ident()); }
 

@@ -334,7 +334,31 @@ void lt_births_wait(int64_t patience_ns) {
     atomic_store_explicit(&births_awaited, false, memory_order_seq_cst);
 }
 
+/* A lock and not a mutex, because what is done under it may take as long as whoever forks
+ * keeps the GIL. */
+static lt_lock being_born;
+static const int64_t fork_patience_ns = LT_NS_PER_S;
+
+void lt_birth_enter(void) {
+    while (lt_lock_acquire(&being_born, lt_now(), LT_FOREVER, NULL) != LT_ACQUIRED) {
+    }
+}
+
+void lt_birth_leave(void) { (void)lt_lock_release(&being_born); }
+
 /* ---- fork ---- */
+
+static _Thread_local bool keeps_births_out;
+
+static void before_fork(void) {
+    int64_t since = lt_now();
+    int verdict;
+    do {
+        verdict = lt_lock_acquire(&being_born, since, since + fork_patience_ns, NULL);
+    } while (verdict == LT_INTERRUPTED);
+    keeps_births_out = verdict == LT_ACQUIRED;
+    lt_handle_before_fork();
+}
 
 static void after_fork_in_child(void) {
     /* Only the calling thread is left; the child is its own process, so memory order does
@@ -346,10 +370,16 @@ static void after_fork_in_child(void) {
     atomic_store_explicit(&passing, 0, memory_order_relaxed);
     atomic_store_explicit(&births, 0, memory_order_relaxed);
     atomic_store_explicit(&births_awaited, false, memory_order_relaxed);
+    lt_lock_reset(&being_born);
     lt_handle_after_fork(true);
 }
 
-static void after_fork_in_parent(void) { lt_handle_after_fork(false); }
+static void after_fork_in_parent(void) {
+    lt_handle_after_fork(false);
+    if (keeps_births_out) {
+        lt_birth_leave();
+    }
+}
 
 static int init_error;
 
@@ -360,8 +390,7 @@ static void init(void) {
         init_error = lt_handle_init();
     }
     if (init_error == 0) {
-        init_error = pthread_atfork(lt_handle_before_fork, after_fork_in_parent,
-                                    after_fork_in_child);
+        init_error = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
     }
 }
 

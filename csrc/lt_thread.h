@@ -72,6 +72,11 @@ void lt_birth_begin(void);
 void lt_birth_end(void);
 void lt_births_wait(int64_t patience_ns);
 
+/* Around what makes a newborn known to Python: a fork waits until nobody is in there, for a
+ * second at most, since the child would find half of it, locks and all. */
+void lt_birth_enter(void);
+void lt_birth_leave(void);
+
 /* Arranges that fork() resets all of the core in the child: nobody waits, the
  * calling thread is the main one, and the only one that may be counted.  Once is
  * enough, more does no harm.  Returns 0 or an errno. */

@@ -127,11 +127,11 @@ def start_joinable_thread(function, handle=None, daemon=True):
     Raises TypeError for arguments of other types, and RuntimeError if the handle has been
     used, or as `start_new_thread` does; after that the handle is done.
     """
+    daemon = 1 if daemon else 0
     if not callable(function):
         raise TypeError("thread function must be callable")
     if handle is not None and type(handle) is not _ThreadHandle:
         raise TypeError("'handle' must be a _ThreadHandle")
-    daemon = 1 if daemon else 0
     sys.audit("_thread.start_joinable_thread", function, daemon, handle)
     if handle is None:
         handle = _ThreadHandle()

@@ -51,12 +51,13 @@ def install(*, force=False):
                 f"{_threads(running)} on the interpreter's own _thread. Call it before any "
                 "starts, or go on with install(force=True)"
             )
+        # First, as it refuses when the interpreter is on its way out.
+        if running and hasattr(host, "_shutdown"):
+            _wait_for_at_exit(host._shutdown)
         ours = {id(theirs): getattr(module, name) for name, theirs in _replaced()}
         ours[id(host)] = module
         sys.modules["_thread"] = module
         _replace(ours, _namespaces(), _changes)
-        if running and hasattr(host, "_shutdown"):
-            _wait_for_at_exit(host._shutdown)
 
 
 def uninstall(*, force=False):
@@ -78,6 +79,8 @@ def uninstall(*, force=False):
                 f"lowthread.uninstall() comes too late: {_threads(running)} on lowthread. "
                 "Call it when they have ended, or go on with uninstall(force=True)"
             )
+        if running and hasattr(host, "_shutdown"):
+            _wait_for_at_exit(_shutdown)
         sys.modules["_thread"] = host
         for namespace, name, theirs, ours in _changes:
             if namespace.get(name) is ours:
@@ -87,8 +90,6 @@ def uninstall(*, force=False):
         theirs = {id(getattr(module, name)): value for name, value in _replaced()}
         theirs[id(module)] = host
         _replace(theirs, _namespaces(of_stdlib=True), [])
-        if running and hasattr(host, "_shutdown"):
-            _wait_for_at_exit(_shutdown)
 
 
 def _threads(number):

@@ -4,8 +4,9 @@ import atexit
 import sys
 
 from lowthread._arguments import FOREVER, wait_in_ns
+from lowthread._backend import get_ident
 from lowthread._handle import HERE, join, new_cell, wait_for_all
-from lowthread._interpreter import daemon_threads_allowed
+from lowthread._interpreter import _get_main_thread_ident, daemon_threads_allowed
 from lowthread._load import lib
 from lowthread._naming import encode_name
 from lowthread._start import checked_stack_size, start_thread
@@ -48,7 +49,7 @@ class ThreadHandle:
     @property
     def native_id(self):
         """The system's own number for the thread: what `get_native_id()` returns there."""
-        return lib.lt_handle_native_id(self.__cell)
+        return lib.lt_native_id_of(self.__cell)
 
     def join(self, timeout=None):
         """Wait until the thread has ended, its Python state included; return whether it has.
@@ -86,7 +87,7 @@ def start(function, /, *args, name=None, stack_size=None, daemon=True, **kwargs)
     stack_size: bytes, for this thread alone, with the limits of `stack_size()`; 0 is the
     system's default, None what `stack_size()` was given.
     daemon: true: the thread is cut off when the interpreter ends; false: the interpreter
-    waits for it first, before it calls functions of `atexit`, as `threading` does.
+    waits for it first, as `threading` does.
 
     An argument of the function's that has one of these names can be passed with
     `functools.partial`.
@@ -131,16 +132,18 @@ def _have_exit_wait():
     global _exit_waits
     if _exit_waits:
         return
+    # When `threading` waits for its own, so before functions of atexit; and again after that,
+    # for what these threads have started.
+    atexit.register(_wait_at_exit)
+    if "threading" not in sys.modules and get_ident() != _get_main_thread_ident():
+        return  # up to 3.12, it would take the thread that imports it for the main one
     _exit_waits = True
     import threading
 
-    # When `threading` waits for its own, so before functions of atexit; and again after that,
-    # for what these threads have started.
     try:
         threading._register_atexit(_wait_at_exit)
     except RuntimeError:  # too late for that
         pass
-    atexit.register(_wait_at_exit)
 
 
 _interrupted = False

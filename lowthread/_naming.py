@@ -13,9 +13,8 @@ _SIZE = 64
 
 
 def encode_name(name):
-    """Return a name as the system takes it: bytes, cut if they are too many."""
-    encoded = name.encode(sys.getfilesystemencoding(), "replace")
-    return encoded.split(b"\0", 1)[0][:_NAME_MAXLEN]
+    """Return a name as the system takes it: bytes, cut if they are too many, or by C at a NUL."""
+    return name.encode(sys.getfilesystemencoding(), "replace")[:_NAME_MAXLEN]
 
 
 def _check(error):

@@ -2,7 +2,8 @@
 
 It runs in this process. What the program can see of that is a deeper stack and
 `sys.orig_argv`; what is printed of an exception that it does not catch is what `python`
-prints.
+prints, but for the words about a source that cannot be decoded or has a NUL in it, and on
+PyPy about an exception hook that fails.
 """
 
 import builtins
@@ -139,6 +140,13 @@ def _set_first_path(folder, is_safe=False):
         sys.path.insert(0, folder)
 
 
+def _absolute(path):
+    """Return what CPython makes of a path: it takes out very little."""
+    if path in ("", ".") and sys.version_info >= (3, 11):
+        return os.getcwd()
+    return os.path.join(os.getcwd(), path)
+
+
 def _new_main(**names):
     """Make the module `__main__`, which is ours until now, what python has; return its names."""
     namespace = vars(sys.modules["__main__"])
@@ -165,7 +173,10 @@ def _run_module(name, args):
 def _run_text(text, args):
     sys.argv[:] = ["-c", *args]
     _set_first_path("")
-    _compile_and_run(text + "\n", "<string>", _new_main())
+    text += "\n"
+    # Up to 3.9, a line that tells the encoding is heeded here too.
+    source = os.fsencode(text) if sys.version_info < (3, 10) else text
+    _compile_and_run(source, "<string>", _new_main())
 
 
 def _run_stdin(name, args):
@@ -177,7 +188,7 @@ def _run_stdin(name, args):
 
 def _run_path(path, args):
     sys.argv[:] = [path, *args]
-    full = os.path.abspath(path) if PYPY else os.path.join(os.getcwd(), path)
+    full = os.path.abspath(path) if PYPY else _absolute(path)
     if pkgutil.get_importer(path) is not None:  # a folder or an archive
         _set_first_path(full, is_safe=True)
         _new_main()

@@ -74,6 +74,7 @@ def run_script(script, *args, timeout=LONG, python=(sys.executable,), **options)
     else:
         command += ["-c", textwrap.dedent(script)]
     options.setdefault("env", {**os.environ, "PYTHONPATH": str(ROOT)})
+    options.setdefault("start_new_session", True)  # to end its children with it
     process = subprocess.Popen(
         [*command, *map(str, args)],
         stdout=subprocess.PIPE,
@@ -88,6 +89,8 @@ def run_script(script, *args, timeout=LONG, python=(sys.executable,), **options)
         try:
             out, err = process.communicate(timeout=10)
         except subprocess.TimeoutExpired:
+            if options["start_new_session"]:
+                os.killpg(process.pid, signal.SIGKILL)
             process.kill()
             out, err = process.communicate()
         pytest.fail(f"hangs:\n{err}\n{out}")

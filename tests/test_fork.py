@@ -155,3 +155,35 @@ in_child(child)
 lock.release()
 """
     )
+
+
+def test_fork_while_threads_are_born():
+    """A newborn becomes known to Python without the GIL; no fork finds it half done."""
+    run_script(
+        FORK
+        + """
+import sys
+end = time.monotonic() + 8
+forks = 0
+
+def start_many():
+    while time.monotonic() < end:
+        for _ in range(3):
+            lowthread.start_new_thread(time.sleep, (0.0005,))
+        time.sleep(0.0007)
+
+def fork_many():
+    global forks
+    while time.monotonic() < end:
+        in_child(int)
+        forks += 1
+
+threads = [lowthread.start(start_many) for _ in range(3)] + [lowthread.start(fork_many)]
+fork_many()
+for thread in threads:
+    thread.join()
+assert forks > 20, forks
+wait_until(lambda: lowthread._count() == 0)
+""",
+        python=PYTHON,
+    ).ok()

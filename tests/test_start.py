@@ -867,3 +867,28 @@ def test_too_late():
     )
     name = "PythonFinalizationError" if sys.version_info >= (3, 13) else "RuntimeError"
     assert result.ok() == f"{name} can't create new thread at interpreter shutdown\n"
+
+
+def test_threading_is_not_imported_in_another_thread():
+    """Up to 3.12 it would take that for the main one."""
+    result = run_script(
+        """
+        import atexit, lowthread, sys
+        go_on = lowthread.allocate_lock()
+        go_on.acquire()
+        def late():
+            go_on.acquire()
+            print("late")
+        def starts():
+            lowthread.start(late, daemon=False)
+            seen.append("threading" in sys.modules)
+        had = "threading" in sys.modules
+        seen = []
+        lowthread.start(starts).join()
+        assert seen == [had], seen
+        import threading
+        assert threading.main_thread() is threading.current_thread()
+        atexit.register(go_on.release)
+        """
+    )
+    assert result.ok() == "late\n"

@@ -122,6 +122,11 @@ static void end_birth(lt_word *begun, bool has_state) {
     lt_wake(begun, 1); /* by address: the starter may have gone on */
 }
 
+static void leave_birth(void *unused) {
+    (void)unused;
+    lt_birth_leave();
+}
+
 static void fail_birth(void *begun) { end_birth(begun, false); }
 
 static uint32_t wait_for_birth(lt_word *begun, int64_t deadline) {
@@ -145,8 +150,11 @@ static void *thread_main(void *arg) {
     pthread_cleanup_push(leave_gate, NULL);
     /* To make a state, tracemalloc asks for the GIL; the thread may end there. */
     pthread_cleanup_push(fail_birth, begun);
+    lt_birth_enter();
+    pthread_cleanup_push(leave_birth, NULL);
     /* Not PyGILState_Ensure(), which knows only the main interpreter. */
     state = PyThreadState_New(t->interpreter);
+    pthread_cleanup_pop(1);
     pthread_cleanup_pop(0);
     end_birth(begun, state != NULL);
     if (state != NULL) {

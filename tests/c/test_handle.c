@@ -293,7 +293,7 @@ static void what_is_not_started_cannot_be_joined(void) {
     CHECK(!lt_handle_set_done(h));
     CHECK(!lt_handle_is_done(h));
     CHECK(lt_handle_ident(h) == 0);
-    CHECK(lt_handle_native_id(h) == 0);
+    CHECK(lt_handle_native_id(h, NULL) == 0);
     lt_handle_drop(h);
 }
 
@@ -330,7 +330,7 @@ static void a_failed_start_leaves_it_done(void) {
     CHECK(lt_handle_is_done(h));
     CHECK(join_within(h, LT_FOREVER) == LT_ACQUIRED);
     CHECK(lt_handle_ident(h) == 0);
-    CHECK(lt_handle_native_id(h) == 0);
+    CHECK(lt_handle_native_id(h, NULL) == 0);
     CHECK(lt_handle_next_awaited(5) == NULL);
     CHECK(lt_handle_set_done(h));
     is_used_up(h);
@@ -364,12 +364,12 @@ static facts look_around(lt_how how) {
     how.handle = new_handle();
     uintptr_t ident = start_how(looks_around, &f, &how);
     uintptr_t known_ident = lt_handle_ident(how.handle);
-    int64_t known_id = lt_handle_native_id(how.handle);
+    int64_t known_id = lt_handle_native_id(how.handle, NULL);
     CHECK(join_within(how.handle, LT_FOREVER) == LT_ACQUIRED);
     CHECK(known_ident == ident && f.ident == ident && ident != lt_ident());
     CHECK(known_id == f.native_id && known_id != lt_native_id());
     CHECK(lt_handle_ident(how.handle) == ident); /* these stay */
-    CHECK(lt_handle_native_id(how.handle) == known_id);
+    CHECK(lt_handle_native_id(how.handle, NULL) == known_id);
     lt_handle_drop(how.handle);
     return f;
 }
@@ -1038,11 +1038,11 @@ static void who_forks_is_not_lost(void) {
 
 static void *forks_and_compares(void *arg) {
     lt_handle *h = *(lt_handle **)arg;
-    CHECK(lt_handle_native_id(h) == lt_native_id());
+    CHECK(lt_handle_native_id(h, NULL) == lt_native_id());
     pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) {
-        _exit(lt_handle_native_id(h) == lt_native_id() ? 0 : 1);
+        _exit(lt_handle_native_id(h, NULL) == lt_native_id() ? 0 : 1);
     }
     int status;
     CHECK(waitpid(pid, &status, 0) == pid && status == 0);
