@@ -85,6 +85,7 @@ $(BUILT): $(READY) $(SOURCES)
 	@touch $@
 
 build: $(BUILT) | preflight
+	@echo 'built; $(PY) runs it in this folder'
 
 demo: build
 	@$(PY) -m demo.word_index

@@ -37,6 +37,7 @@ def main():
             output, took = run(through)
             outputs.add(output)
             seconds[way].append(took)
+    print("a web server (waitress), and sixteen threads that ask it")
     print(output, end="")
     for way, through in WAYS.items():
         command = " ".join(["python", *through, PROGRAM])

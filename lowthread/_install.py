@@ -76,8 +76,8 @@ def uninstall(*, force=False):
         running = _count()
         if running and not force:
             raise RuntimeError(
-                f"lowthread.uninstall() comes too late: {_threads(running)} on lowthread. "
-                "Call it when they have ended, or go on with uninstall(force=True)"
+                f"lowthread.uninstall() comes too early: {_threads(running)} on lowthread. "
+                "Call it when none does, or go on with uninstall(force=True)"
             )
         if running and hasattr(host, "_shutdown"):
             _wait_for_at_exit(_shutdown)

@@ -54,7 +54,8 @@ class ThreadHandle:
     def join(self, timeout=None):
         """Wait until the thread has ended, its Python state included; return whether it has.
 
-        timeout: seconds to wait at most, an int or a float; None, the default, is no limit.
+        timeout: seconds to wait at most, an int or a float; None, the default, is no limit, and
+        neither is -1, as for `lock.acquire`.
 
         A signal handler that raises ends the wait. Raises RuntimeError in the thread itself,
         and for a timeout what `lock.acquire` does.
@@ -80,6 +81,8 @@ _set_cell = ThreadHandle.__dict__["_ThreadHandle__cell"].__set__
 def start(function, /, *args, name=None, stack_size=None, daemon=True, **kwargs):
     """Start a thread that calls `function(*args, **kwargs)`; return its `ThreadHandle`.
 
+    That has `join`, `is_alive`, `ident`, `native_id`, `name` and `daemon`.
+
     function: a callable. What it returns is ignored; what it raises goes to
     `sys.unraisablehook`, as with `start_new_thread`.
     name: a str that the system shows for the thread, in `ps`, `top` or `gdb`, cut as
@@ -93,7 +96,7 @@ def start(function, /, *args, name=None, stack_size=None, daemon=True, **kwargs)
     `functools.partial`.
 
     Raises an auditing event `_thread.start_new_thread` with arguments function, args, kwargs
-    (None if there are none). Raises TypeError or ValueError for wrong arguments;
+    (None if there are none). Raises TypeError, ValueError or OverflowError for wrong arguments;
     ThreadStartError, a RuntimeError and an OSError, if the system refuses;
     RuntimeError, when the interpreter is shutting down, or does not allow daemon threads.
     """

@@ -30,9 +30,10 @@ def _load_ffi():
         # CPython 3.9 finds the module that was built for 3.10 and later, and cannot use it.
         elif isinstance(error, ModuleNotFoundError) or "undefined symbol" in text:
             message = (
-                f"lowthread's native module is not built for {sys.executable}: pip install "
-                "lowthread there, or in a checkout run `make build` (PYTHON=... for an "
-                "interpreter other than python3)"
+                f"lowthread's native module is not built for {sys.executable} in "
+                f"{os.path.dirname(os.path.abspath(__file__))}: if that is a checkout, run `make "
+                "build` there (PYTHON=... for an interpreter other than python3), or go "
+                "elsewhere to use one that is installed; if it is not, install it again"
             )
         else:
             raise ImportError(f"lowthread's native module cannot be loaded: {text}") from error

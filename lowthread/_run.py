@@ -56,6 +56,8 @@ def main():
         if option == "--children":
             children = True
         elif option in _TELL:
+            if rest:
+                _refuse(f"{option} stands alone")
             print(_TELL[option]())
             return
         else:

@@ -266,7 +266,7 @@ threading._register_atexit(go_on.set)
     assert out == "it went on to its end\n"
 
 
-def test_uninstall_too_late():
+def test_uninstall_too_early():
     out = run_script(
         EARLY
         + "lowthread.install()\n"
@@ -279,8 +279,8 @@ except RuntimeError as error:
 else:
     raise AssertionError
 assert message == (
-    "lowthread.uninstall() comes too late: 1 thread runs on lowthread. Call it when they have "
-    "ended, or go on with uninstall(force=True)"
+    "lowthread.uninstall() comes too early: 1 thread runs on lowthread. Call it when none does, "
+    "or go on with uninstall(force=True)"
 ), message
 import _thread
 assert _thread is not keep.host and type(threading.Lock()) is lowthread.lock

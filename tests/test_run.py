@@ -305,6 +305,7 @@ def test_it_runs_on_lowthread(how, tmp_path):
         ([], "no program is given"),
         (["--children"], "no program is given"),
         (["--unknown", "x.py"], "unknown option --unknown"),
+        (["--info", "x.py"], "--info stands alone"),
         (["-x"], "unknown option -x; options of python itself come before -m lowthread"),
         (["-m"], "-m needs a module after it"),
         (["--children", "-c"], "-c needs a program text after it"),
