@@ -40,9 +40,16 @@ help:
 	@echo 'make conformance  the standard library'"'"'s tests of threads, with lowthread and without'
 	@echo 'make programs  run programs of others with lowthread and without (installs them)'
 	@echo '               conformance-all, programs-all: for every interpreter found'
+	@echo 'make stress    all operations at random for SECONDS=60, shared by the backends;'
+	@echo '               SEED=... as it printed: the same again; stress-all: each interpreter'
+	@echo 'make fuzz      any arguments for SECONDS=60, guided by coverage (installs atheris)'
 	@echo 'make test-c    the C core alone, with both ways to wait'
+	@echo 'make test-c-cross  ... as 32-bit programs, with musl and for aarch64'
 	@echo 'make tsan      ... under ThreadSanitizer'
 	@echo 'make asan      ... under AddressSanitizer and UndefinedBehaviorSanitizer'
+	@echo 'make asan-python  the native module under them, and some of the Python tests'
+	@echo 'make valgrind  ... under its memcheck and drd'
+	@echo 'make model     the protocols of the lock and of the exit gate: all that can happen (needs spin)'
 	@echo 'make bench     measure every interpreter found; writes bench/results.md and .svg'
 	@echo 'make bench-one measure one, and only print it'
 	@echo 'make lint      ruff, and the C compiler with all warnings as errors'
@@ -96,15 +103,36 @@ demo: build
 
 BACKENDS := $(or $(BACKEND),$(if $(filter pypy%,$(TAG)),cffi,native cffi))
 
+# With a folder for temporary files of its own: pytest's may be another's, at the same time.
+PYTEST = $(PY) -m pytest -q --basetemp=build/tmp-$(1)
+
 test: build
 	@set -e; for backend in $(BACKENDS); do \
 	  echo "testing with the backend $$backend ..."; \
-	  LOWTHREAD_BACKEND=$$backend LOWTHREAD_WAIT=$(WAIT) $(PY) -m pytest -q $(TESTS); \
+	  LOWTHREAD_BACKEND=$$backend LOWTHREAD_WAIT=$(WAIT) $(call PYTEST,$$backend) $(TESTS); \
 	done
 
 define need-python3
 @command -v python3 >/dev/null || { echo 'There is no python3: install the package python3.' >&2; exit 1; }
 endef
+
+# What of the tests says most about memory.  Its mark is removed in the end, so that whoever
+# is next builds without the sanitizers.  What the interpreter itself leaks is not looked at.
+ASAN_TESTS := test_lock test_rlock test_joinable test_sentinel test_references test_thread_end \
+  test_fork
+# The sanitizer keeps what was freed for a while, and in the child of a fork its own locks may
+# be held by threads that are lost.
+ASAN_NOT := memory_is_flat or forks_amid
+ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+
+asan-python: $(READY)
+	@rm -f build/built-by-*
+	@CFLAGS='$(ASAN_FLAGS) -g' LDFLAGS='$(ASAN_FLAGS)' LOWTHREAD_WAIT=$(WAIT) \
+	  $(PY) setup.py -q build_ext --inplace --force
+	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
+	  ASAN_OPTIONS=detect_leaks=0 LOWTHREAD_BACKEND=$(BACKEND) \
+	  $(call PYTEST,asan) -k 'not ($(ASAN_NOT))' $(or $(TESTS),$(ASAN_TESTS:%=tests/%.py)); \
+	  status=$$?; rm -f lowthread/_ffi.*; exit $$status
 
 # $(1): a target, and options of make; for every interpreter found
 define each
@@ -127,33 +155,67 @@ programs: build
 	@$(PY) -m pip install -q --disable-pip-version-check -r programs/requirements.txt
 	@set -e; for backend in $(BACKENDS); do \
 	  echo "running programs with the backend $$backend ..."; \
-	  LOWTHREAD_PROGRAMS=1 LOWTHREAD_BACKEND=$$backend $(PY) -m pytest -q tests/test_programs.py; \
+	  LOWTHREAD_PROGRAMS=1 LOWTHREAD_BACKEND=$$backend $(call PYTEST,programs) tests/test_programs.py; \
 	done
 
 programs-all:
 	$(call each,programs)
 
-C_TESTS := wait park lock rlock thread handle
+# ---- all at once, for as long as one likes ----
+
+SECONDS ?= 60
+stress: build
+	@set -e; for backend in $(BACKENDS); do \
+	  LOWTHREAD_BACKEND=$$backend $(PY) -m stress $(if $(SEED),--seed $(SEED)) \
+	    --seconds $$(( $(SECONDS) / $(words $(BACKENDS)) )); \
+	done
+
+stress-all:
+	$(call each,stress SECONDS=$(SECONDS) $(if $(SEED),SEED=$(SEED)))
+
+# atheris has wheels for CPython on Linux from 3.11 on.
+fuzz: build
+	@$(PY) -m pip install -q --disable-pip-version-check atheris
+	@set -e; for backend in $(BACKENDS); do \
+	  LOWTHREAD_BACKEND=$$backend $(PY) -m tools.fuzz -rss_limit_mb=0 \
+	    -artifact_prefix=build/ -max_total_time=$$(( $(SECONDS) / $(words $(BACKENDS)) )); \
+	done
+
+, := ,
+
+C_TESTS := wait park lock rlock thread handle alloc
 C_WAITS := futex pthread
 C_FLAGS := -std=gnu11 -g -O2 -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Werror -pthread
 # So long that tests of what comes before it are no race on a busy machine.
 C_TEST_FLAGS := -DLT_LOCK_LAPSE_MS=1000
+# What test_alloc.c puts itself in front of.
+C_WRAPPED := calloc free malloc realloc pthread_atfork pthread_attr_destroy pthread_attr_init \
+  pthread_attr_setstacksize pthread_create pthread_key_create pthread_setspecific
+C_WRAP := $(addprefix -Wl$(,)--wrap=,$(C_WRAPPED))
 C_CORE := csrc/lt_handle.c csrc/lt_lock.c csrc/lt_park.c csrc/lt_rlock.c csrc/lt_thread.c
 
-# $(1): a name; $(2): flags
+# Debian has the kernel's headers in a folder of the machine's own, which neither a compiler for
+# another kind of program nor musl's looks into.
+LINUX_HEADERS = -idirafter /usr/include -idirafter /usr/include/$(shell $(CC) -print-multiarch)
+
+# $(1): a name; $(2): flags; $(3): a compiler, if not $(CC); $(4): the package that has it;
+# $(5): what runs the programs; $(6): a wait, if not all
 define run-c-tests
-@command -v $(CC) >/dev/null || { echo 'There is no C compiler ($(CC)): install the package gcc.' >&2; exit 1; }
 @mkdir -p build/c
-@set -e; for wait in $(C_WAITS); do for test in $(C_TESTS); do \
+@printf '#include <linux/futex.h>\n#include <pthread.h>\nint main(void) { return 0; }\n' > build/c/probe-$(1).c
+@$(or $(3),$(CC)) $(2) -o build/c/probe-$(1) build/c/probe-$(1).c && $(5) build/c/probe-$(1) || { echo \
+  'There is no C compiler ($(or $(3),$(CC))): install $(or $(4),the package gcc) (or it lacks headers).' >&2; exit 1; }
+@set -e; for wait in $(or $(6),$(C_WAITS)); do for test in $(C_TESTS); do \
   program=build/c/$(1)-$$wait-$$test; \
-  $(CC) $(C_FLAGS) $(C_TEST_FLAGS) $(2) -Icsrc -o $$program tests/c/test_$$test.c $(C_CORE) csrc/lt_wait_$$wait.c; \
-  $$program; \
+  wrap=; [ $$test != alloc ] || wrap='$(C_WRAP)'; \
+  $(or $(3),$(CC)) $(C_FLAGS) $(C_TEST_FLAGS) $(2) $$wrap -Icsrc -o $$program tests/c/test_$$test.c $(C_CORE) csrc/lt_wait_$$wait.c; \
+  $(5) $$program; \
 done; done
-@echo 'C tests passed ($(1)): $(C_WAITS)'
+@echo 'C tests passed ($(1)): $(or $(6),$(C_WAITS))'
 endef
 
 test-c:
-	$(call run-c-tests,plain,)
+	$(call run-c-tests,plain)
 
 tsan:
 	$(call run-c-tests,tsan,-fsanitize=thread)
@@ -161,7 +223,41 @@ tsan:
 asan:
 	$(call run-c-tests,asan,-fsanitize=address$(,)undefined -fno-sanitize-recover=all)
 
-, := ,
+test-c-32:
+	$(call run-c-tests,32,-m32 $(LINUX_HEADERS),,the package gcc-12-multilib)
+
+test-c-musl:
+	$(call run-c-tests,musl,$(LINUX_HEADERS),musl-gcc,the package musl-tools)
+
+test-c-aarch64:
+	$(call run-c-tests,aarch64,-DLT_TEST_QEMU,aarch64-linux-gnu-gcc,the packages \
+	  gcc-aarch64-linux-gnu and qemu-user,qemu-aarch64 -L /usr/aarch64-linux-gnu)
+
+# Loops are shorter, and patience is longer.  The second tool looks for data races, by what
+# lt_valgrind.h tells it.  The waits are two targets so that they can run at once.
+VALGRIND := valgrind -q --fair-sched=yes --error-exitcode=9 --suppressions=tests/c/valgrind.supp
+# "Possible" leaks are what the C library has of threads, and a forked child of those it lacks.
+LEAKS := definite,indirect
+MEMCHECK := $(VALGRIND) --leak-check=full --show-leak-kinds=$(LEAKS) --errors-for-leak-kinds=$(LEAKS)
+VALGRIND_FLAGS := -O1 -Wno-shadow -include tests/c/lt_valgrind.h \
+  -ULT_LOCK_LAPSE_MS -DLT_LOCK_LAPSE_MS=10000 -DLT_TEST_SLOWNESS=20
+
+valgrind: memcheck drd
+memcheck drd: %: %-futex %-pthread
+
+memcheck-%:
+	$(call run-c-tests,memcheck-$*,$(VALGRIND_FLAGS),,the packages gcc and valgrind,$(MEMCHECK),$*)
+
+drd-%:
+	$(call run-c-tests,drd-$*,$(VALGRIND_FLAGS),,the packages gcc and valgrind,$(VALGRIND) --tool=drd,$*)
+
+test-c-cross: test-c-32 test-c-musl test-c-aarch64
+
+# What three threads can do with the lock, in every order: model/*.pml.
+model:
+	$(need-python3)
+	@CC='$(CC)' python3 tools/model.py
+	@CC='$(CC)' python3 tools/model.py --mutations
 
 # ---- the benchmark ----
 
@@ -210,4 +306,6 @@ distclean: clean
 	rm -rf .venv*
 
 .PHONY: help preflight build demo test test-all test-c tsan asan lint clean distclean
-.PHONY: bench bench-one bench-report conformance conformance-all programs programs-all
+.PHONY: model stress stress-all fuzz bench bench-one bench-report
+.PHONY: asan-python valgrind memcheck drd test-c-32 test-c-musl test-c-aarch64 test-c-cross
+.PHONY: conformance conformance-all programs programs-all

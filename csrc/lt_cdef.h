@@ -15,9 +15,13 @@ void lt_lock_reset(lt_lock *lock);
 #define LT_TIMED_OUT ...
 #define LT_INTERRUPTED ...
 #define LT_NOT_HELD ...
+#define LT_ABANDONED ...
+extern const int64_t lt_lock_lapse_ns;
+bool lt_lock_was_taken_by(lt_lock *lock, uintptr_t ident);
+bool lt_lock_is_abandoned(lt_lock *lock);
 
 /* lt_rlock.h */
-typedef struct { ...; } lt_rlock;
+typedef struct { lt_lock lock; ...; } lt_rlock;
 int lt_rlock_try(lt_rlock *r);
 int lt_rlock_release(lt_rlock *r);
 unsigned long lt_rlock_release_all(lt_rlock *r);
@@ -55,14 +59,21 @@ bool lt_handle_is_done(lt_handle *h);
 bool lt_handle_set_done(lt_handle *h);
 uintptr_t lt_handle_ident(lt_handle *h);
 lt_handle *lt_handle_next_awaited(uintptr_t awaited_by);
-bool lt_sentinel_set(lt_lock *lock, uint32_t *number);
-void lt_sentinel_forget(lt_lock *lock, uint32_t number);
 
 /* lt_prelude.h */
 int lt_acquire(lt_lock *lock, int64_t since, int64_t deadline, bool *taken);
 int lt_racquire(lt_rlock *r, int64_t since, int64_t deadline, bool *taken);
-void lt_rrestore(lt_rlock *r, unsigned long count, uintptr_t owner);
+int lt_rrestore(lt_rlock *r, unsigned long count, uintptr_t owner, int64_t since,
+                int64_t deadline);
+bool lt_try_is(lt_lock *lock, bool expected);
+bool lt_rtry_is(lt_rlock *r, bool expected);
+bool lt_wait_is(lt_lock *lock, int64_t since, bool expected);
+bool lt_rwait_is(lt_rlock *r, int64_t since, bool expected);
+bool lt_release_is(lt_lock *lock, bool expected);
+bool lt_rrelease_is(lt_rlock *r, bool expected);
 unsigned long lt_rcount(lt_rlock *r);
+lt_lock *lt_new_sentinel(void);
+void lt_free_sentinel(lt_lock *lock);
 int64_t lt_native_id_of(lt_handle *h);
 int lt_join(lt_handle *h, int64_t since, int64_t deadline);
 void lt_learn_signal_handler(int signum);

@@ -1,4 +1,4 @@
 /* What cffi reads on PyPy besides: a thread enters Python through a callback. */
 int64_t lt_start(void *task, lt_handle *handle, uintptr_t awaited_by, int64_t stack_size,
                  const char *name);
-extern "Python" void lt_run(void *task);
+extern "Python" bool lt_run(void *task);

@@ -17,7 +17,9 @@ const int64_t lt_lock_patience_ns = LT_NS_PER_MS;
 #ifndef LT_LOCK_LAPSE_MS /* the tests of the core set more */
 #define LT_LOCK_LAPSE_MS 100
 #endif
-static const int64_t lapse_ns = LT_LOCK_LAPSE_MS * LT_NS_PER_MS;
+const int64_t lt_lock_lapse_ns = LT_LOCK_LAPSE_MS * LT_NS_PER_MS;
+
+uint32_t lt_lock_generation;
 
 typedef struct waiter {
     struct waiter *next, *prev;
@@ -68,7 +70,7 @@ static void dequeue(bucket *b, waiter *w) {
 }
 
 static bool has_lapsed(const waiter *w, int64_t now) {
-    return w->notified_at != 0 && now - w->notified_at > lapse_ns;
+    return w->notified_at != 0 && now - w->notified_at > lt_lock_lapse_ns;
 }
 
 /* The one to notify next; those that did not come are passed over. */
@@ -141,8 +143,7 @@ static bool claim(const bucket *b, waiter *me) {
             }
             continue;
         }
-        if (change(me->lock, word,
-                   has_other(b, me) ? LT_HELD | LT_WAITERS : LT_HELD)) {
+        if (change(me->lock, word, lt_held_by_me() | (has_other(b, me) ? LT_WAITERS : 0))) {
             return true;
         }
     }
@@ -200,6 +201,46 @@ static void learn(bucket *b, bool was_in_time) {
         b->misses += b->misses < MOST;
         b->skips = (1U << b->misses) - 1;
     }
+}
+
+/* ---- who has it ---- */
+
+bool lt_lock_was_taken_by(lt_lock *lock, uintptr_t ident) {
+    uint32_t word = look(lock);
+    return (word & LT_HELD) && (word & LT_HOLDER) == lt_holder_of(ident);
+}
+
+/* How many forks lie behind this process, and of the one thread that came through the last:
+ * how many lay behind the process in which it began. */
+static unsigned forks, survivor_born;
+static uintptr_t survivor;
+
+enum { GENERATIONS = 32, ONE_GENERATION = 8 };
+
+static void begin_generation(void) {
+    if (survivor != lt_ident()) {
+        survivor = lt_ident();
+        survivor_born = forks;
+    }
+    forks++;
+    lt_lock_generation = forks % GENERATIONS * ONE_GENERATION;
+}
+
+/* By bits alone it could be a lost thread that had the same ident: in a child, idents are
+ * given to new threads. */
+static bool is_mine(uint32_t word) {
+    unsigned age = (forks - (word & LT_GENERATION) / ONE_GENERATION) % GENERATIONS;
+    unsigned my_age = survivor == lt_ident() ? forks - survivor_born : 0;
+    return (word & LT_HOLDER) == lt_holder_of(lt_ident()) && age <= my_age;
+}
+
+bool lt_lock_is_abandoned(lt_lock *lock) {
+    uint32_t word = look(lock);
+    /* Without a holder: by the core itself, as a handle's.  Looked at again in the end, for
+     * another thread may have released it, and then ended. */
+    return (word & LT_HELD) && (word & LT_GENERATION) != lt_lock_generation &&
+           (word & LT_HOLDER) != 0 && !is_mine(word) && lt_is_only_thread() &&
+           ((look(lock) ^ word) & ~(uint32_t)LT_WAITERS) == 0;
 }
 
 /* ---- acquire ---- */
@@ -263,12 +304,17 @@ int lt_lock_acquire(lt_lock *lock, int64_t since, int64_t deadline,
     if (lt_lock_try(lock)) {
         return LT_ACQUIRED;
     }
-    waiter me = {.lock = lock, .since = since, .parker = lt_parker_self()};
+    lt_parker own = {0};
+    waiter me = {.lock = lock, .since = since, .parker = lt_parker_of(&own)};
     bucket *b = bucket_of(lock);
     lt_mutex_lock(&b->mutex);
     if (claim(b, &me)) {
         lt_mutex_unlock(&b->mutex);
         return LT_ACQUIRED;
+    }
+    if (deadline == LT_FOREVER && lt_lock_is_abandoned(lock)) {
+        lt_mutex_unlock(&b->mutex);
+        return LT_ABANDONED;
     }
     if (deadline != LT_FOREVER && deadline <= lt_now()) {
         /* claim() may have set WAITERS for nobody, which costs the next release
@@ -381,4 +427,5 @@ void lt_lock_after_fork(void) {
     for (int i = 0; i < BUCKETS; i++) {
         buckets[i] = (bucket){.first = NULL};
     }
+    begin_generation();
 }

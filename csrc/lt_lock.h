@@ -11,13 +11,15 @@
  *
  * Take and give back are one compare-and-swap on the lock's word each, or less where the
  * callers are kept apart (lt_lock_try_alone).  Who has to wait queues under a hash of the
- * lock's address (a "parking lot"), so the word holds only three bits:
+ * lock's address (a "parking lot"), so the word needs only three bits for that:
  *
  *     HELD      somebody has the lock
  *     WAITERS   somebody is in the queue whom the next release must notify
  *     RESERVED  nobody has it, and only the waiter it was promised to may take it
  *
- * The word is 0, HELD, HELD|WAITERS or RESERVED.  A release notifies the first in
+ * These are LT_STATE: 0, HELD, HELD|WAITERS or RESERVED.  The other bits of a word that has
+ * HELD tell who took it (lt_held_by_me()), so that a wait which cannot end can say so; nothing
+ * else depends on them.  A release notifies the first in
  * the queue, who keeps that place until it has the lock: threads that come
  * along meanwhile may take it first ("barging", which keeps the rate up), but
  * once a waiter has waited for lt_lock_patience_ns one of the next releases that
@@ -30,6 +32,7 @@
 #ifndef LT_LOCK_H
 #define LT_LOCK_H
 
+#include "lt_thread.h"
 #include "lt_wait.h"
 
 #include <stdbool.h>
@@ -38,7 +41,9 @@ typedef struct {
     lt_word word;
 } lt_lock;
 
-enum { LT_FREE = 0, LT_HELD = 1, LT_WAITERS = 2, LT_RESERVED = 4 };
+enum { LT_FREE = 0, LT_HELD = 1, LT_WAITERS = 2, LT_RESERVED = 4, LT_STATE = 7 };
+#define LT_GENERATION UINT32_C(0xF8)
+#define LT_HOLDER UINT32_C(0xFFFFFF00)
 
 /* What lt_lock_acquire() and lt_lock_release() say. */
 enum {
@@ -47,6 +52,7 @@ enum {
     LT_INTERRUPTED = 2,
     LT_RELEASED = 0,
     LT_NOT_HELD = 3,
+    LT_ABANDONED = 5, /* 4 is lt_rlock.h's */
 };
 
 /* What a caller has to do around a sleep: on CPython, give up the GIL and take it
@@ -64,10 +70,37 @@ typedef struct {
 /* Who has waited for this long gets a lock reserved, at most that often. */
 extern const int64_t lt_lock_patience_ns;
 
+/* For how long a lock stays reserved for somebody who does not come. */
+extern const int64_t lt_lock_lapse_ns;
+
+/* How many forks lie between this process and the one that loaded the core, modulo 32, in the
+ * bits of LT_GENERATION.  Changes only where there is but one thread. */
+extern uint32_t lt_lock_generation;
+
+/* Who took it, in the bits of LT_HOLDER: never 0, and seldom the same for two threads.
+ * Fibonacci hashing: the product's high bits depend on all of the ident. */
+static inline uint32_t lt_holder_of(uintptr_t ident) {
+    uint64_t product = (uint64_t)ident * UINT64_C(0x9E3779B97F4A7C15);
+    return ((uint32_t)(product >> 32) & LT_HOLDER) | 0x100;
+}
+
+static inline uint32_t lt_held_by_me(void) {
+    return LT_HELD | lt_lock_generation | lt_holder_of(lt_ident());
+}
+
+/* Whether the lock is held, and that thread took it, or another with the same bits. */
+bool lt_lock_was_taken_by(lt_lock *lock, uintptr_t ident);
+
+/* Whether nobody can release it: it was taken before a fork by a thread that does not exist
+ * in this child, and there is none beside the caller.  May miss that, but never errs the other
+ * way: where two threads have the same bits, or the system does not count threads. */
+bool lt_lock_is_abandoned(lt_lock *lock);
+
 /* Waits until `deadline` (absolute; LT_FOREVER for none; one that has passed
  * makes this a try).  LT_INTERRUPTED, in the main thread only: a signal
  * handler may be due; run it and call again with the same `since`, the time at which
- * the caller first asked, which is also its place in the queue. */
+ * the caller first asked, which is also its place in the queue.  LT_ABANDONED, only with
+ * LT_FOREVER: see lt_lock_is_abandoned(). */
 int lt_lock_acquire(lt_lock *lock, int64_t since, int64_t deadline,
                     const lt_hooks *hooks);
 
@@ -84,7 +117,7 @@ void lt_lock_after_fork(void);
 static inline bool lt_lock_try(lt_lock *lock) {
     uint32_t seen = LT_FREE;
     /* Acquire pairs with the release of whoever had it before. */
-    if (atomic_compare_exchange_strong_explicit(&lock->word, &seen, LT_HELD,
+    if (atomic_compare_exchange_strong_explicit(&lock->word, &seen, lt_held_by_me(),
                                                 memory_order_acquire,
                                                 memory_order_relaxed)) {
         return true;
@@ -95,9 +128,10 @@ static inline bool lt_lock_try(lt_lock *lock) {
 
 /* LT_RELEASED, or LT_NOT_HELD when it was free, which changes nothing. */
 static inline int lt_lock_release(lt_lock *lock) {
-    uint32_t held = LT_HELD;
+    uint32_t held = atomic_load_explicit(&lock->word, memory_order_relaxed);
     /* Release: what was done under the lock is seen by who takes it next. */
-    if (atomic_compare_exchange_strong_explicit(&lock->word, &held, LT_FREE,
+    if ((held & LT_STATE) == LT_HELD &&
+        atomic_compare_exchange_strong_explicit(&lock->word, &held, LT_FREE,
                                                 memory_order_release,
                                                 memory_order_relaxed)) {
         return LT_RELEASED;
@@ -122,14 +156,14 @@ static inline bool lt_lock_is_held(lt_lock *lock) {
  * does, and on behalf of waiters that can do nothing but end as well. */
 static inline bool lt_lock_try_alone(lt_lock *lock) {
     if (atomic_load_explicit(&lock->word, memory_order_relaxed) == LT_FREE) {
-        atomic_store_explicit(&lock->word, LT_HELD, memory_order_relaxed);
+        atomic_store_explicit(&lock->word, lt_held_by_me(), memory_order_relaxed);
         return true;
     }
     return lt_lock_try(lock);
 }
 
 static inline int lt_lock_release_alone(lt_lock *lock) {
-    if (atomic_load_explicit(&lock->word, memory_order_relaxed) == LT_HELD) {
+    if ((atomic_load_explicit(&lock->word, memory_order_relaxed) & LT_STATE) == LT_HELD) {
         atomic_store_explicit(&lock->word, LT_FREE, memory_order_relaxed);
         return LT_RELEASED;
     }

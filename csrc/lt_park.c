@@ -17,12 +17,9 @@ static const int64_t first_look_ns = 4 * LT_NS_PER_MS;
  * it sleeps spends at most twice what the better choice would have. */
 static const int64_t spin_ns = 20 * 1000;
 
-/* Not thread-local like the others: lt_main_interrupt() needs to find it. */
+/* Not on a stack like the others: lt_main_interrupt() needs to find it. */
 static lt_parker main_parker;
 static _Atomic uintptr_t main_ident; /* 0: not known yet */
-
-static _Thread_local lt_parker own_parker;
-static _Thread_local lt_parker *self_parker;
 
 void lt_main_here(void) {
     uintptr_t nobody = 0;
@@ -37,15 +34,11 @@ uintptr_t lt_main_ident(void) {
     return atomic_load_explicit(&main_ident, memory_order_relaxed);
 }
 
-lt_parker *lt_parker_self(void) {
-    if (self_parker == NULL) {
-        if (lt_is_first_thread()) {
-            lt_main_here();
-        }
-        uintptr_t known = atomic_load_explicit(&main_ident, memory_order_relaxed);
-        self_parker = known == lt_ident() ? &main_parker : &own_parker;
+lt_parker *lt_parker_of(lt_parker *own) {
+    if (lt_main_ident() == 0 && lt_is_first_thread()) {
+        lt_main_here();
     }
-    return self_parker;
+    return lt_main_ident() == lt_ident() ? &main_parker : own;
 }
 
 /* Relaxed, here and in lt_park(): what the notifier did before is seen through the
@@ -159,5 +152,4 @@ void lt_main_interrupt(void) {
 void lt_park_after_fork(void) {
     atomic_store_explicit(&main_parker.word, 0, memory_order_relaxed);
     atomic_store_explicit(&main_ident, lt_ident(), memory_order_relaxed);
-    self_parker = &main_parker;
 }

@@ -1,6 +1,6 @@
 /* lt_park: one thread goes to sleep until another one notifies it.
  *
- * Each thread has one parker, a word of its own to sleep on, so that exactly the
+ * Each thread that waits has a parker, a word of its own to sleep on, so that exactly the
  * thread that is meant can be woken; who waits for what is the business of
  * lt_lock.c.  The *main* thread is the one in which Python runs signal handlers:
  * only its sleep is ended by signals and by lt_main_interrupt().
@@ -18,8 +18,11 @@ typedef struct {
 
 enum { LT_NOTIFIED = 1, LT_INTERRUPT = 2, LT_ASLEEP = 4 };
 
-/* The calling thread's parker.  Valid until the thread ends. */
-lt_parker *lt_parker_self(void);
+/* The calling thread's parker: `own`, which is zero, and is the caller's for as long as it
+ * waits, but in the main thread one that lt_main_interrupt() knows.  Nothing here is
+ * thread-local storage: in a library that is loaded late, the first use of that in a thread
+ * allocates memory, and the C library aborts where there is none. */
+lt_parker *lt_parker_of(lt_parker *own);
 
 /* Sleeps until notified (LT_WOKEN), until the deadline (LT_EXPIRED) or, in the
  * main thread, until it should look whether a handler is to run (LT_SIGNAL).
@@ -34,8 +37,9 @@ bool lt_parker_spin(lt_parker *self, int64_t deadline, int64_t settle_ns);
  * say. */
 int lt_processor(void);
 
-/* Marks it notified.  The caller makes sure that the thread still exists, and, if this
- * returns true, calls lt_parker_wake() afterwards, when the thread may be gone. */
+/* Marks it notified.  The caller makes sure that the thread still waits, and, if this
+ * returns true, calls lt_parker_wake() afterwards, when the parker may be gone: that takes
+ * nothing but its address. */
 bool lt_parker_notify(lt_parker *parker);
 void lt_parker_wake(lt_parker *parker);
 void lt_parker_forget(lt_parker *self);

@@ -8,16 +8,26 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stdlib.h>
+#include <time.h>
 
 #ifdef PYPY_VERSION
 
 /* PyPy gives up its GIL around every call by itself. */
 #define LT_HOOKS NULL
 
-static void lt_run(void *task);
+static bool lt_run(void *task);
 
+/* False: PyPy had no memory to let the thread in. */
 static void *lt_pypy_entry(void *task) {
-    lt_run(task);
+    int64_t begin = lt_now();
+    while (!lt_run(task)) {
+        if (lt_now() - begin > lt_birth_patience_ns) {
+            lt_birth_lost();
+            break;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = lt_birth_retry_ns}, NULL);
+    }
     return NULL;
 }
 
@@ -64,8 +74,65 @@ static int lt_racquire(lt_rlock *r, int64_t since, int64_t deadline, bool *taken
     return verdict;
 }
 
-static void lt_rrestore(lt_rlock *r, unsigned long count, uintptr_t owner) {
-    lt_rlock_restore(r, count, owner, LT_HOOKS);
+/* Has it again as before it was released all at once; signal handlers that are due run later. */
+static int lt_rrestore(lt_rlock *r, unsigned long count, uintptr_t owner, int64_t since,
+                       int64_t deadline) {
+    int verdict;
+    do {
+        verdict = lt_lock_acquire(&r->lock, since, deadline, LT_HOOKS);
+    } while (verdict == LT_INTERRUPTED);
+    if (verdict == LT_ACQUIRED) {
+        lt_rlock_own(r, count, owner);
+    }
+    return verdict;
+}
+
+/* For lowthread/_with.py: whether that the lock was taken, or released, is as expected. */
+static bool lt_try_is(lt_lock *lock, bool expected) { return lt_lock_try(lock) == expected; }
+
+static bool lt_rtry_is(lt_rlock *r, bool expected) {
+    return (lt_rlock_try(r) == LT_ACQUIRED) == expected;
+}
+
+/* Not LT_FOREVER: whether the wait can end has been seen to. */
+static const int64_t very_long = LT_FOREVER - 1;
+
+static bool lt_wait_is(lt_lock *lock, int64_t since, bool expected) {
+    return (lt_lock_acquire(lock, since, very_long, LT_HOOKS) == LT_ACQUIRED) == expected;
+}
+
+static bool lt_rwait_is(lt_rlock *r, int64_t since, bool expected) {
+    return (lt_rlock_acquire(r, since, very_long, LT_HOOKS) == LT_ACQUIRED) == expected;
+}
+
+static bool lt_release_is(lt_lock *lock, bool expected) {
+    return (lt_lock_release(lock) == LT_RELEASED) == expected;
+}
+
+static bool lt_rrelease_is(lt_rlock *r, bool expected) {
+    return (lt_rlock_release(r) == LT_RELEASED) == expected;
+}
+
+/* A lock that the end of the calling thread releases, or NULL if there is no memory; to be freed
+ * by lt_free_sentinel().  In C, since no exception of a signal handler comes between. */
+typedef struct {
+    lt_lock lock;
+    uint32_t number;
+} lt_sentinel;
+
+static lt_lock *lt_new_sentinel(void) {
+    lt_sentinel *s = calloc(1, sizeof(*s));
+    if (s != NULL && !lt_sentinel_set(&s->lock, &s->number)) {
+        free(s);
+        s = NULL;
+    }
+    return s == NULL ? NULL : &s->lock;
+}
+
+static void lt_free_sentinel(lt_lock *lock) {
+    lt_sentinel *s = (lt_sentinel *)lock; /* its first member */
+    lt_sentinel_forget(lock, s->number);
+    free(s);
 }
 
 static int lt_join(lt_handle *h, int64_t since, int64_t deadline) {

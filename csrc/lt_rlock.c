@@ -22,14 +22,6 @@ unsigned long lt_rlock_release_all(lt_rlock *r) {
     return count;
 }
 
-void lt_rlock_restore(lt_rlock *r, unsigned long count, uintptr_t owner,
-                      const lt_hooks *hooks) {
-    int64_t since = lt_now();
-    while (lt_lock_acquire(&r->lock, since, LT_FOREVER, hooks) != LT_ACQUIRED) {
-    }
-    lt_rlock_own(r, count, owner);
-}
-
 void lt_rlock_reset(lt_rlock *r) {
     lt_rlock_own(r, 0, 0);
     lt_lock_reset(&r->lock);

@@ -25,13 +25,9 @@ enum { LT_OVERFLOW = 4 };
 /* As lt_lock_acquire(), but at once for the owner. */
 int lt_rlock_acquire(lt_rlock *r, int64_t since, int64_t deadline, const lt_hooks *hooks);
 
-/* Gives it back all at once.  Returns the count that makes lt_rlock_restore() have it
- * again as it was, or 0 when it is not the caller's. */
+/* Gives it back all at once.  Returns the count with which lt_rlock_own() makes it as it was,
+ * for who has taken its lock; or 0 when it is not the caller's. */
 unsigned long lt_rlock_release_all(lt_rlock *r);
-
-/* Waits as long as it takes; a signal handler that is due is left for later. */
-void lt_rlock_restore(lt_rlock *r, unsigned long count, uintptr_t owner,
-                      const lt_hooks *hooks);
 
 /* Makes it free, whoever has it.  For `_at_fork_reinit`. */
 void lt_rlock_reset(lt_rlock *r);

@@ -10,11 +10,13 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #if defined(__linux__)
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #elif defined(__FreeBSD__) || defined(__FreeBSD_kernel__)
 #include <pthread_np.h>
@@ -58,6 +60,17 @@ bool lt_is_first_thread(void) {
     return getpid() == (pid_t)syscall(SYS_gettid);
 #elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__OpenBSD__)
     return pthread_main_np() == 1;
+#else
+    return false;
+#endif
+}
+
+bool lt_is_only_thread(void) {
+#if defined(__linux__)
+    /* A folder has a link for its name, one for its own ".", and one for the ".." of each
+     * folder in it; here, these are the threads. */
+    struct stat threads;
+    return stat("/proc/self/task", &threads) == 0 && threads.st_nlink == 2 + 1;
 #else
     return false;
 #endif
@@ -232,29 +245,6 @@ int lt_thread_start(void *(*entry)(void *), void *arg, const lt_how *how,
     return error;
 }
 
-/* ---- counting ---- */
-
-static _Atomic long count;
-
-/* Whether the thread is counted.  Not _Thread_local: in a library that is loaded late, the
- * first use of such a variable in a thread allocates memory; a key seldom does. */
-static pthread_key_t counted;
-
-/* Relaxed: the number stands for itself. */
-void lt_count_up(void) {
-    /* Should it fail, for lack of memory, then this thread is counted all the same, but
-     * not in a child that it forks. */
-    (void)pthread_setspecific(counted, &count);
-    atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
-}
-
-void lt_count_down(void) {
-    (void)pthread_setspecific(counted, NULL);
-    atomic_fetch_sub_explicit(&count, 1, memory_order_relaxed);
-}
-
-long lt_count(void) { return atomic_load_explicit(&count, memory_order_relaxed); }
-
 /* ---- the exit gate ---- */
 
 static lt_word passing; /* between enter and leave */
@@ -273,14 +263,16 @@ bool lt_gate_enter(void) {
     return false;
 }
 
-void lt_gate_leave(void) {
+static void leave(lt_word *word) {
     /* Sequentially consistent like the rest of the gate: either this sees that
      * somebody closed it, or the closer sees the new number. */
-    atomic_fetch_sub_explicit(&passing, 1, memory_order_seq_cst);
+    atomic_fetch_sub_explicit(word, 1, memory_order_seq_cst);
     if (atomic_load_explicit(&closed_by, memory_order_seq_cst) != 0) {
-        lt_wake(&passing, 1);
+        lt_wake(word, 1);
     }
 }
+
+void lt_gate_leave(void) { leave(&passing); }
 
 /* Nobody comes to stay any more.  Those who are refused come and go, so that only fewer
  * than ever is a sign that somebody has left, and the end of a wait is no sign at all. */
@@ -306,6 +298,56 @@ void lt_gate_close(int64_t patience_ns) {
 
 void lt_gate_open(void) {
     atomic_store_explicit(&closed_by, 0, memory_order_seq_cst);
+}
+
+/* ---- counting ---- */
+
+static _Atomic long count;
+static lt_word awake;
+
+/* Whether the thread is counted.  Not _Thread_local: in a library that is loaded late, the
+ * first use of such a variable in a thread allocates memory; a key seldom does. */
+static pthread_key_t counted;
+
+static bool is_counted(void) { return pthread_getspecific(counted) != NULL; }
+
+/* Relaxed: the number stands for itself. */
+void lt_count_up(void) {
+    /* Should it fail, for lack of memory, then this thread is counted all the same, but
+     * not in a child that it forks, and never naps. */
+    (void)pthread_setspecific(counted, &count);
+    atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
+}
+
+void lt_count_down(void) {
+    (void)pthread_setspecific(counted, NULL);
+    atomic_fetch_sub_explicit(&count, 1, memory_order_relaxed);
+}
+
+long lt_count(void) { return atomic_load_explicit(&count, memory_order_relaxed); }
+
+/* Relaxed: who is in the gate then is waited for before those who are awake. */
+void lt_awake_begin(void) { atomic_fetch_add_explicit(&awake, 1, memory_order_relaxed); }
+
+void lt_awake_end(void) { leave(&awake); }
+
+void lt_nap_begin(void) {
+    if (is_counted()) {
+        leave(&awake);
+    }
+}
+
+void lt_nap_end(void) {
+    if (is_counted()) {
+        lt_awake_begin();
+    }
+}
+
+/* A fork may have made one of those threads the main one. */
+void lt_awake_wait(int64_t patience_ns) {
+    lt_nap_begin();
+    until_zero(&awake, patience_ns);
+    lt_nap_end();
 }
 
 /* ---- births ---- */
@@ -334,6 +376,10 @@ void lt_births_wait(int64_t patience_ns) {
     atomic_store_explicit(&births_awaited, false, memory_order_seq_cst);
 }
 
+void lt_birth_lost(void) {
+    fputs("lowthread: out of memory: a thread was started and lost\n", stderr);
+}
+
 /* A lock and not a mutex, because what is done under it may take as long as whoever forks
  * keeps the GIL. */
 static lt_lock being_born;
@@ -348,7 +394,7 @@ void lt_birth_leave(void) { (void)lt_lock_release(&being_born); }
 
 /* ---- fork ---- */
 
-static _Thread_local bool keeps_births_out;
+static bool keeps_births_out; /* whoever forks: with what lt_handle_before_fork() takes */
 
 static void before_fork(void) {
     int64_t since = lt_now();
@@ -356,8 +402,8 @@ static void before_fork(void) {
     do {
         verdict = lt_lock_acquire(&being_born, since, since + fork_patience_ns, NULL);
     } while (verdict == LT_INTERRUPTED);
-    keeps_births_out = verdict == LT_ACQUIRED;
     lt_handle_before_fork();
+    keeps_births_out = verdict == LT_ACQUIRED;
 }
 
 static void after_fork_in_child(void) {
@@ -365,8 +411,8 @@ static void after_fork_in_child(void) {
      * not matter.  The handles come last, as they release locks. */
     lt_park_after_fork();
     lt_lock_after_fork();
-    atomic_store_explicit(&count, pthread_getspecific(counted) != NULL,
-                          memory_order_relaxed);
+    atomic_store_explicit(&count, is_counted(), memory_order_relaxed);
+    atomic_store_explicit(&awake, is_counted(), memory_order_relaxed);
     atomic_store_explicit(&passing, 0, memory_order_relaxed);
     atomic_store_explicit(&births, 0, memory_order_relaxed);
     atomic_store_explicit(&births_awaited, false, memory_order_relaxed);
@@ -375,8 +421,9 @@ static void after_fork_in_child(void) {
 }
 
 static void after_fork_in_parent(void) {
+    bool kept_births_out = keeps_births_out;
     lt_handle_after_fork(false);
-    if (keeps_births_out) {
+    if (kept_births_out) {
         lt_birth_leave();
     }
 }
@@ -384,8 +431,10 @@ static void after_fork_in_parent(void) {
 static int init_error;
 
 static void init(void) {
-    lt_wait_init(); /* its handlers are to be nearer to the fork than ours */
-    init_error = pthread_key_create(&counted, NULL);
+    init_error = lt_wait_init(); /* its handlers are to be nearer to the fork than ours */
+    if (init_error == 0) {
+        init_error = pthread_key_create(&counted, NULL);
+    }
     if (init_error == 0) {
         init_error = lt_handle_init();
     }

@@ -2,6 +2,8 @@
 #ifndef LT_THREAD_H
 #define LT_THREAD_H
 
+#include "lt_wait.h"
+
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,10 +47,24 @@ int lt_get_name(char *name, size_t size);
  * system cannot tell. */
 bool lt_is_first_thread(void);
 
+/* Whether the process has no other thread, whoever started that; false where the system
+ * cannot tell. */
+bool lt_is_only_thread(void);
+
 /* How many of the threads that were started here are running.  Each counts itself. */
 void lt_count_up(void);
 void lt_count_down(void);
 long lt_count(void);
+
+/* Those that are awake: a thread is from when it says so, in the gate, until it says that it has
+ * left the interpreter for good.  Meanwhile it can take naps; it wakes up in the gate again.  Who
+ * has closed the gate can wait until no other is awake, or for `patience_ns` not one of them has
+ * ended or gone to sleep. */
+void lt_awake_begin(void);
+void lt_awake_end(void);
+void lt_nap_begin(void);
+void lt_nap_end(void);
+void lt_awake_wait(int64_t patience_ns);
 
 /* The exit gate: who is about to enter Python passes through it, so that nobody
  * enters an interpreter that is being taken down.
@@ -71,6 +87,13 @@ void lt_gate_open(void); /* for an interpreter that is started anew */
 void lt_birth_begin(void);
 void lt_birth_end(void);
 void lt_births_wait(int64_t patience_ns);
+
+/* A newborn for which Python has no memory tries again, so often and for so long, where the
+ * starter has been told that there is a thread: it is late rather than lost.  After that there is
+ * nobody to tell but the standard error. */
+static const long lt_birth_retry_ns = 10 * LT_NS_PER_MS;
+static const int64_t lt_birth_patience_ns = 5 * LT_NS_PER_S;
+void lt_birth_lost(void);
 
 /* Around what makes a newborn known to Python: a fork waits until nobody is in there, for a
  * second at most, since the child would find half of it, locks and all. */

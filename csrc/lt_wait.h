@@ -50,7 +50,7 @@ enum { LT_WOKEN, LT_EXPIRED, LT_SIGNAL };
 
 int lt_wait(lt_word *word, uint32_t expected, int64_t deadline);
 void lt_wake(lt_word *word, int n);
-void lt_wait_init(void);
+int lt_wait_init(void); /* 0 or an errno */
 int64_t lt_now(void);
 
 /* "futex" or "pthread": which implementation was compiled. */

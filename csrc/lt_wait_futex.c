@@ -74,7 +74,7 @@ int lt_wait(lt_word *word, uint32_t expected, int64_t deadline) {
     futex_failed("lowthread: futex wait");
 }
 
-void lt_wait_init(void) {}
+int lt_wait_init(void) { return 0; }
 
 void lt_wake(lt_word *word, int n) {
     /* EFAULT is no error here: the page may be gone, see the contract. */

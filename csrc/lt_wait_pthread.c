@@ -25,11 +25,14 @@ static struct {
     pthread_cond_t changed;
 } buckets[BUCKETS];
 
+static int init_error;
+
 static void set_up(void);
 
-void lt_wait_init(void) {
+int lt_wait_init(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, set_up);
+    return init_error;
 }
 
 static void check(int error, const char *what) {
@@ -53,7 +56,7 @@ static void make_conditions(void) {
 }
 
 static void before_fork(void) {
-    lt_wait_init(); /* by another thread, perhaps: see all that it did */
+    (void)lt_wait_init(); /* by another thread, perhaps: see all that it did */
     for (int i = 0; i < BUCKETS; i++) {
         pthread_mutex_lock(&buckets[i].mutex);
     }
@@ -75,8 +78,7 @@ static void set_up(void) {
         check(pthread_mutex_init(&buckets[i].mutex, NULL), "lowthread: mutex");
     }
     make_conditions();
-    check(pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child),
-          "lowthread: pthread_atfork");
+    init_error = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
 static size_t bucket_of(const lt_word *word) {
@@ -111,7 +113,7 @@ static int timed_wait(size_t i, int64_t deadline) {
 }
 
 int lt_wait(lt_word *word, uint32_t expected, int64_t deadline) {
-    lt_wait_init();
+    (void)lt_wait_init(); /* without the handlers it can wait all the same */
     size_t i = bucket_of(word);
     int error = 0, cancel_state;
     /* A condition wait is a cancellation point and would leave the mutex held;
@@ -138,7 +140,7 @@ int lt_wait(lt_word *word, uint32_t expected, int64_t deadline) {
 
 void lt_wake(lt_word *word, int n) {
     (void)n;
-    lt_wait_init();
+    (void)lt_wait_init();
     size_t i = bucket_of(word);
     /* Holding the mutex closes the gap between a waiter's look and its sleep. */
     pthread_mutex_lock(&buckets[i].mutex);

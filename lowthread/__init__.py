@@ -20,6 +20,8 @@ Beyond that page: `start` starts a thread that has a name and can be joined; `in
 an underscore). `python -m lowthread program.py` runs a program on it.
 """
 
+import sys as _sys
+
 from lowthread._arguments import TIMEOUT_MAX
 from lowthread._backend import (
     LockType,
@@ -51,6 +53,7 @@ from lowthread._interpreter import (
 from lowthread._interrupt import interrupt_main
 from lowthread._joinable import ThreadHandle, ThreadStartError, start
 from lowthread._naming import _NAME_MAXLEN, _get_name, set_name
+from lowthread._never import AbandonedLockError, PythonFinalizationError
 from lowthread._start import exit, exit_thread, stack_size
 from lowthread._threadlocal import _local
 from lowthread._version import __version__
@@ -60,7 +63,9 @@ error = RuntimeError
 __all__ = [
     "TIMEOUT_MAX",
     "_NAME_MAXLEN",
+    "AbandonedLockError",
     "LockType",
+    "PythonFinalizationError",
     "RLock",
     "ThreadHandle",
     "ThreadStartError",
@@ -103,8 +108,31 @@ if get_native_id() < 0:  # a system without such numbers, where _thread has no s
 
 #: What is not in `_thread`.
 _ours = {
-    *("ThreadHandle", "ThreadStartError", "__version__", "backend"),
+    *("AbandonedLockError", "PythonFinalizationError", "ThreadHandle", "ThreadStartError"),
+    *("__version__", "backend"),
     *("install", "start", "uninstall"),
 }
 provide({name: globals()[name] for name in __all__ if name not in _ours})
 del provide
+
+
+def _let_go_of(modules):
+    """Have nothing but `sys.modules` refer to the modules of this package.
+
+    When the interpreter ends, modules that are still referred to have their globals set to
+    None, and the others go as wholes. So locks and handles work in destructors until the end.
+    """
+    for name, module in list(_sys.modules.items()):
+        parent, _, child = name.rpartition(".")
+        if parent == __name__ and modules.get(child) is module:
+            del modules[child]
+
+
+def __getattr__(name):
+    module = _sys.modules.get(f"{__name__}.{name}")
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return module
+
+
+_let_go_of(globals())

@@ -4,9 +4,11 @@ The rules are those of CPython 3.13 (`Modules/_threadmodule.c`, `Python/pytime.c
 message. csrc/cpython/lt_types.c has them for the types in C.
 """
 
-import math
-import operator
 import struct
+
+# By name: when the interpreter ends, other modules lose their contents before ours.
+from math import ceil, floor, isnan
+from operator import index
 
 #: The largest timeout that every function here accepts, in seconds. The limit itself is
 #: 2**63 - 1 ns; this is that in whole seconds, as CPython gives it.
@@ -16,7 +18,7 @@ FOREVER = 2**63 - 1  # lt_wait.h's LT_FOREVER, and the largest timeout, in ns
 UNSET = -1
 
 _NS_PER_S = 10**9
-_UNSIGNED_LONG_MAX = 2 ** (8 * struct.calcsize("L")) - 1
+UNSIGNED_LONG_MAX = 2 ** (8 * struct.calcsize("L")) - 1
 
 
 def wait_in_ns(blocking=True, timeout=UNSET):
@@ -40,14 +42,14 @@ def timeout_in_ns(timeout):
     Raises TypeError, ValueError (NaN) or OverflowError as CPython 3.13 does.
     """
     if isinstance(timeout, float):
-        if math.isnan(timeout):
+        if isnan(timeout):
             raise ValueError("Invalid value NaN (not a number)")
         # In floating point, as 3.13 has it: what is in range is decided there.
         ns = timeout * 1e9
         if not -(2.0**63) <= ns < 2.0**63:
             raise OverflowError("timestamp out of range for platform time_t")
-        return math.ceil(ns) if ns >= 0 else math.floor(ns)
-    ns = operator.index(timeout) * _NS_PER_S
+        return ceil(ns) if ns >= 0 else floor(ns)
+    ns = index(timeout) * _NS_PER_S
     if not -FOREVER - 1 <= ns <= FOREVER:
         raise OverflowError("timestamp too large to convert to C PyTime_t")
     return ns
@@ -60,15 +62,24 @@ def two_unsigned_longs(function, pair):
     """
     cls = type(pair)
     if not hasattr(cls, "__getitem__") or issubclass(cls, (dict, bytes)):
-        name = "None" if pair is None else cls.__name__
-        raise TypeError(f"{function}() argument 1 must be 2-item sequence, not {name}")
+        raise TypeError(f"{function}() argument 1 must be 2-item sequence, not {_kind_of(pair)}")
     if len(pair) != 2:
         raise TypeError(f"{function}() argument 1 must be sequence of length 2, not {len(pair)}")
-    numbers = pair[0], pair[1]
-    for position, number in enumerate(numbers):
+    numbers = []
+    for position in range(2):
+        try:
+            number = pair[position]
+        except Exception:
+            raise TypeError(
+                f"{function}() argument 1, item {position} is not retrievable"
+            ) from None
         if not isinstance(number, int):
             raise TypeError(
-                f"{function}() argument 1, item {position} must be int, "
-                f"not {type(number).__name__}"
+                f"{function}() argument 1, item {position} must be int, not {_kind_of(number)}"
             )
-    return [number & _UNSIGNED_LONG_MAX for number in numbers]
+        numbers.append(number & UNSIGNED_LONG_MAX)
+    return numbers
+
+
+def _kind_of(value):
+    return "None" if value is None else type(value).__name__

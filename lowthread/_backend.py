@@ -59,3 +59,4 @@ get_native_id = _module.get_native_id
 lock = LockType = _module.lock
 start_new = _module.start_new
 start_new_thread = _module.start_new_thread
+del _module  # see lowthread/__init__.py

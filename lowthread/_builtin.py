@@ -59,15 +59,15 @@ class Builtin:
         for position, parameter in enumerate(names[: self._least]):
             if position >= len(args) and parameter not in kwargs:
                 return f"{name}() missing required argument {parameter!r} (pos {position + 1})"
+        for position, parameter in enumerate(names[: len(args)]):
+            if parameter in kwargs:
+                return (
+                    f"argument for {name}() given by name ({parameter!r}) "
+                    f"and position ({position + 1})"
+                )
         for keyword in kwargs:
             if keyword not in names:
                 return f"{name}() got an unexpected keyword argument {keyword!r}"
-            position = names.index(keyword)
-            if position < len(args):
-                return (
-                    f"argument for {name}() given by name ({keyword!r}) "
-                    f"and position ({position + 1})"
-                )
         return None
 
     def _misuse(self, given, kwargs):

@@ -35,18 +35,23 @@ def _ignore(*exc_info):
 
 @ffi.def_extern(onerror=_ignore)
 def lt_run(number):
-    task = _tasks.pop(int(ffi.cast("uintptr_t", number)), None)
-    if task is None:
-        return
+    """Do a task, unless that has been done; return true, for the core tries again if not."""
+    number = int(ffi.cast("uintptr_t", number))
+    if number not in _tasks:
+        return True
     lib.lt_count_up()
-    enter_this_thread()
     try:
-        _run(*task)
+        try:
+            enter_this_thread()
+            task = _tasks.pop(number)  # from here on it is done, or has failed
+            _run(*task)
+        finally:
+            leave_this_thread()
     finally:
         # `task` still holds the function: who learns that it is gone finds the thread no
         # longer counted.
-        leave_this_thread()
         lib.lt_count_down()
+    return True
 
 
 def _run(function, args, kwargs):

@@ -10,6 +10,7 @@ from lowthread._builtin import builtin
 from lowthread._final import Final, name_of, no_pickle
 from lowthread._hooks import report_unraisable
 from lowthread._load import ffi, lib, native
+from lowthread._never import LAST_WAIT, is_last_thread, too_late_for
 from lowthread._pylock import run_signal_handlers
 from lowthread._start import start_thread
 
@@ -32,15 +33,21 @@ def _own(cell):
 def join(cell, ns):
     """Wait at most `ns` until the thread of an `lt_handle *` has ended; return whether it has.
 
-    Raises RuntimeError if the thread was not started, or is the caller's own.
+    Raises RuntimeError if the thread was not started, or is the caller's own;
+    PythonFinalizationError instead of waiting for ever for one that has been stopped.
     """
     since = lib.lt_now()
     deadline = min(since + ns, FOREVER)
+    is_last = deadline == FOREVER and is_last_thread()
+    if is_last:
+        deadline = since + LAST_WAIT  # for its last steps, which need no Python
     while True:
         verdict = lib.lt_join(cell, since, deadline)
         if verdict == lib.LT_ACQUIRED:
             return True
         if verdict == lib.LT_TIMED_OUT:
+            if is_last:
+                raise too_late_for("join thread")
             return False
         if verdict == lib.LT_NOT_STARTED:
             raise RuntimeError("thread not started")

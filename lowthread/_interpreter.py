@@ -6,6 +6,10 @@ import sys
 from lowthread._builtin import builtin
 from lowthread._load import PYPY, lib, native
 
+# PyPy has its threads in a row, the oldest first. It is asked but once, and before there are
+# waits for locks of ours: see lowthread._never for what that does to compiled code.
+_first_ident = next(iter(sys._current_frames())) if PYPY and not lib.lt_main_ident() else None
+
 
 @builtin()
 def _get_main_thread_ident():
@@ -17,8 +21,10 @@ def _host_main_ident():
     """Ask the interpreter, where lowthread was imported first in another thread."""
     if hasattr(host, "_get_main_thread_ident"):  # since 3.13
         return host._get_main_thread_ident()
-    # The interpreter has its threads in a row: CPython the oldest last, PyPy first.
-    return list(sys._current_frames())[0 if PYPY else -1]
+    if PYPY:
+        return _first_ident
+    # The interpreter has its threads in a row, the oldest last.
+    return list(native.current_frames())[-1]
 
 
 @builtin()

@@ -5,6 +5,9 @@ import signal
 from lowthread._arguments import FOREVER, UNSET, wait_in_ns
 from lowthread._final import Final, name_of, no_pickle
 from lowthread._load import ffi, lib
+from lowthread._never import LAST_WAIT as _LAST_WAIT
+from lowthread._never import abandoned, is_last_thread, too_late_for
+from lowthread._with import Enter, Exit, get_attribute
 
 _new = ffi.new
 _new_cell = ffi.typeof("lt_lock *")
@@ -18,12 +21,30 @@ _HELD = lib.LT_HELD
 _ACQUIRED = lib.LT_ACQUIRED
 _TIMED_OUT = lib.LT_TIMED_OUT
 _NOT_HELD = lib.LT_NOT_HELD
+_ABANDONED = lib.LT_ABANDONED
+_is_abandoned = lib.lt_lock_is_abandoned
+_ident = lib.lt_ident
+_kill = signal.pthread_kill
+_cast = ffi.cast
+_lock_pointer = _new_cell
 
 
-def wait_for(cell, ns, wait=_wait, release=_release):
-    """Wait for the lock in `cell` for at most `ns`; return whether it was taken."""
+#: As long as FOREVER, but not for ever: for a wait of which it is known that it can end.
+VERY_LONG = FOREVER - 1
+
+
+def wait_for(lock, cell, ns, wait=_wait, release=_release):
+    """Wait for a lock, for at most `ns`; return whether it was taken.
+
+    cell: what `wait` and `release` take for it, an `lt_lock *` or `lt_rlock *`.
+    """
     since = _now()
-    deadline = min(since + ns, FOREVER)
+    deadline = since + ns if ns < FOREVER - since else FOREVER
+    is_last = deadline == FOREVER and is_last_thread()
+    if is_last:
+        # What may change yet: that the lock is reserved for a thread that has been stopped, or
+        # the last steps of a thread.
+        deadline = since + _LAST_WAIT
     taken = _new(_new_flag)
     try:
         while True:
@@ -31,7 +52,12 @@ def wait_for(cell, ns, wait=_wait, release=_release):
             if verdict == _ACQUIRED:
                 return True
             if verdict == _TIMED_OUT:
+                if is_last:
+                    raise too_late_for("acquire lock")
                 return False
+            if verdict == _ABANDONED:
+                refuse_if_abandoned(lock, cell)
+                deadline = VERY_LONG
             # A signal handler may be due. If it raises, the lock is not held, and if it does
             # not, the wait goes on to the same deadline, in the same place of the queue.
             run_signal_handlers()
@@ -43,13 +69,39 @@ def wait_for(cell, ns, wait=_wait, release=_release):
         raise
 
 
+def refuse_if_abandoned(lock, cell, runs_handlers=True):
+    """Raise AbandonedLockError if a wait for the lock cannot end."""
+    if _is_abandoned(_cast(_lock_pointer, cell)):
+        error = abandoned(lock, cell, runs_handlers)
+        if error is not None:
+            raise error
+
+
+def prepare_to_wait(lock, cell, is_new, wait, release):
+    """Do what `wait_for` does around its waits, for one without end that others do."""
+    if is_new and is_last_thread():
+        wait_for(lock, cell, FOREVER, wait, release)
+        release(cell)  # nobody else can take it
+    refuse_if_abandoned(lock, cell)
+    if not is_new:
+        run_signal_handlers()
+
+
 def run_signal_handlers():
     """Have the interpreter run those that are due, if this is its main thread.
 
     It would between any two instructions, but not in 3.13 in the child of a fork by another
     thread than the main one; this has it look in any case, and sends nothing.
     """
-    signal.pthread_kill(lib.lt_ident(), 0)
+    _kill(_ident(), 0)
+
+
+def _prepare(self, is_new):
+    prepare_to_wait(self, _cell_of(self), is_new, _wait, _release)
+
+
+def _complain(*_):
+    raise RuntimeError("release unlocked lock")
 
 
 class _NoArguments(Final):
@@ -82,7 +134,7 @@ class lock(metaclass=_NoArguments):
 
     def __new__(cls):
         self = object.__new__(cls)
-        self._cell = _new(_new_cell)
+        _set_cell(self, _new(_new_cell))
         return self
 
     def acquire(self, /, blocking=True, timeout=UNSET):
@@ -100,9 +152,9 @@ class lock(metaclass=_NoArguments):
         is neither a float nor has `__index__`.
         """
         if blocking is True and timeout is UNSET:
-            return _try(self._cell) or wait_for(self._cell, FOREVER)
+            return _try(_cell_of(self)) or wait_for(self, _cell_of(self), FOREVER)
         ns = wait_in_ns(blocking, timeout)
-        return _try(self._cell) or (ns > 0 and wait_for(self._cell, ns))
+        return _try(_cell_of(self)) or (ns > 0 and wait_for(self, _cell_of(self), ns))
 
     def release(self, /):
         """Unlock the lock, so that one of those who wait for it can have it.
@@ -110,27 +162,28 @@ class lock(metaclass=_NoArguments):
         Any thread may do so, not only the one that locked it. Raises RuntimeError if the lock
         is not locked.
         """
-        if _release(self._cell) == _NOT_HELD:
-            raise RuntimeError("release unlocked lock")
+        if _release(_cell_of(self)) == _NOT_HELD:
+            _complain()
 
     def locked(self, /):
         """Return whether the lock is locked."""
-        return self._cell.word & _HELD != 0
+        return _cell_of(self).word & _HELD != 0
 
     def __enter__(self, /, blocking=True, timeout=UNSET):
         """Lock the lock."""
-        if blocking is True and timeout is UNSET:
-            return _try(self._cell) or wait_for(self._cell, FOREVER)
         return self.acquire(blocking, timeout)
 
     def __exit__(self, /, *exc_info):
         """Release the lock."""
-        if _release(self._cell) == _NOT_HELD:
-            raise RuntimeError("release unlocked lock")
+        self.release()
+
+    __getattribute__ = get_attribute
+    __enter__ = Enter(__enter__, lib.lt_try_is, lib.lt_wait_is, _prepare)
+    __exit__ = Exit(__exit__, lib.lt_release_is, _complain)
 
     def _at_fork_reinit(self, /):
         """Make the lock free, whoever has it: for a child process after fork."""
-        _reset(self._cell)
+        _reset(_cell_of(self))
 
     def acquire_lock(self, /, blocking=True, timeout=UNSET):
         """An obsolete synonym of acquire()."""
@@ -157,16 +210,18 @@ class lock(metaclass=_NoArguments):
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
 
+# Not self._cell, which would ask `get_attribute`.
+_cell_of = lock.__dict__["_cell"].__get__
+_set_cell = lock.__dict__["_cell"].__set__
+for _name in ("__enter__", "__exit__"):
+    lock.__dict__[_name].cell_of = _cell_of
+
+
 def make_sentinel():
     """Return a new lock that the end of the calling thread releases."""
-    self = lock()
-    number = _new("uint32_t *")
-
-    def forget(cell):
-        lib.lt_sentinel_forget(cell, number[0])
-
-    # First of all, as an exception of a signal handler may come any time.
-    self._cell = ffi.gc(self._cell, forget)
-    if not lib.lt_sentinel_set(self._cell, number):
+    cell = lib.lt_new_sentinel()
+    if not cell:
         raise MemoryError
+    self = lock()
+    _set_cell(self, ffi.gc(cell, lib.lt_free_sentinel))
     return self

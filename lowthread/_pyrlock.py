@@ -1,8 +1,16 @@
 """The type of re-entrant locks as a Python class over the core, for the backend `cffi`."""
 
-from lowthread._arguments import FOREVER, UNSET, two_unsigned_longs, wait_in_ns
+from lowthread._arguments import (
+    FOREVER,
+    UNSET,
+    UNSIGNED_LONG_MAX,
+    two_unsigned_longs,
+    wait_in_ns,
+)
 from lowthread._load import ffi, lib
-from lowthread._pylock import wait_for
+from lowthread._never import LAST_WAIT, is_last_thread, too_late_for
+from lowthread._pylock import VERY_LONG, prepare_to_wait, refuse_if_abandoned, wait_for
+from lowthread._with import Enter, Exit, get_attribute
 
 _new = ffi.new
 _new_cell = ffi.typeof("lt_rlock *")
@@ -13,6 +21,24 @@ _wait = lib.lt_racquire
 _ACQUIRED = lib.LT_ACQUIRED
 _NOT_HELD = lib.LT_NOT_HELD
 _OVERFLOW = lib.LT_OVERFLOW
+_ABANDONED = lib.LT_ABANDONED
+_now = lib.lt_now
+_restore = lib.lt_rrestore
+
+
+def _prepare(self, is_new):
+    cell = _cell_of(self)
+    if _my_count(cell) == UNSIGNED_LONG_MAX:
+        raise _overflow()
+    prepare_to_wait(self, cell, is_new, _wait, _release)
+
+
+def _complain(*_):
+    raise RuntimeError("cannot release un-acquired lock")
+
+
+def _overflow():
+    return OverflowError("Internal lock count overflowed")
 
 
 class RLock:
@@ -27,7 +53,7 @@ class RLock:
 
     def __new__(cls, /, *args, **kwargs):
         self = object.__new__(cls)
-        self.__cell = _new(_new_cell)
+        _set_cell(self, _new(_new_cell))
         return self
 
     def acquire(self, /, blocking=True, timeout=UNSET):
@@ -49,49 +75,49 @@ class RLock:
         """
         plain = blocking is True and timeout is UNSET
         ns = FOREVER if plain else wait_in_ns(blocking, timeout)
-        verdict = _try(self.__cell)
-        return verdict == _ACQUIRED or _acquire_later(self.__cell, ns, verdict)
+        verdict = _try(_cell_of(self))
+        return verdict == _ACQUIRED or _acquire_later(self, _cell_of(self), ns, verdict)
 
     def release(self, /):
         """Unlock the lock once; others can have it when that was done as often as it was locked.
 
         Raises RuntimeError if the calling thread does not have it.
         """
-        if _release(self.__cell) == _NOT_HELD:
-            raise _not_owned()
+        if _release(_cell_of(self)) == _NOT_HELD:
+            _complain()
 
     def locked(self, /):
         """Return whether the lock is locked, by whichever thread. As in Python 3.14."""
-        return lib.lt_rlock_is_held(self.__cell)
+        return lib.lt_rlock_is_held(_cell_of(self))
 
     def __enter__(self, /, blocking=True, timeout=UNSET):
         """Lock the lock."""
-        if blocking is True and timeout is UNSET:
-            verdict = _try(self.__cell)
-            return verdict == _ACQUIRED or _acquire_later(self.__cell, FOREVER, verdict)
         return RLock.acquire(self, blocking, timeout)  # like C, whatever a derived type has
 
     def __exit__(self, /, *exc_info):
         """Release the lock."""
-        if _release(self.__cell) == _NOT_HELD:
-            raise _not_owned()
+        RLock.release(self)
+
+    __getattribute__ = get_attribute
+    __enter__ = Enter(__enter__, lib.lt_rtry_is, lib.lt_rwait_is, _prepare)
+    __exit__ = Exit(__exit__, lib.lt_rrelease_is, _complain)
 
     def _is_owned(self, /):
         """Return whether the calling thread has it. For `threading.Condition`."""
-        return _my_count(self.__cell) != 0
+        return _my_count(_cell_of(self)) != 0
 
     def _recursion_count(self, /):
         """Return how often the calling thread has it; 0 if it does not."""
-        return _my_count(self.__cell)
+        return _my_count(_cell_of(self))
 
     def _release_save(self, /):
         """Unlock it entirely; return what `_acquire_restore` needs. For `threading.Condition`.
 
         Raises RuntimeError if the calling thread does not have it.
         """
-        count = lib.lt_rlock_release_all(self.__cell)
+        count = lib.lt_rlock_release_all(_cell_of(self))
         if count == 0:
-            raise _not_owned()
+            _complain()
         return count, lib.lt_ident()
 
     def _acquire_restore(self, state, /):
@@ -99,14 +125,23 @@ class RLock:
 
         No signal handler ends this wait. Raises TypeError for anything but two ints.
         """
-        lib.lt_rrestore(self.__cell, *two_unsigned_longs("_acquire_restore", state))
+        count, owner = two_unsigned_longs("_acquire_restore", state)
+        cell, since = _cell_of(self), _now()
+        is_last = is_last_thread()
+        deadline = since + LAST_WAIT if is_last else FOREVER
+        verdict = _restore(cell, count, owner, since, deadline)
+        if verdict == _ABANDONED:
+            refuse_if_abandoned(self, cell, runs_handlers=False)
+            _restore(cell, count, owner, since, VERY_LONG)
+        elif is_last and verdict != _ACQUIRED:
+            raise too_late_for("acquire lock")
 
     def _at_fork_reinit(self, /):
         """Make the lock free, whoever has it: for a child process after fork."""
-        lib.lt_rlock_reset(self.__cell)
+        lib.lt_rlock_reset(_cell_of(self))
 
     def __repr__(self):
-        cls, cell = type(self), self.__cell
+        cls, cell = type(self), _cell_of(self)
         name = _name_of(cls)
         owner, count = lib.lt_rlock_owner(cell), lib.lt_rlock_count(cell)
         state = "locked" if count else "unlocked"
@@ -125,6 +160,12 @@ class RLock:
         raise TypeError(f"cannot pickle {name!r} object")
 
 
+# Not self.__cell, which would ask `get_attribute`.
+_cell_of = RLock.__dict__["_RLock__cell"].__get__
+_set_cell = RLock.__dict__["_RLock__cell"].__set__
+for _method in ("__enter__", "__exit__"):
+    RLock.__dict__[_method].cell_of = _cell_of
+
 _no_getstate = getattr(object, "__getstate__", None)
 
 
@@ -133,12 +174,8 @@ def _name_of(cls):
     return "lowthread.RLock" if cls is RLock else type.__dict__["__name__"].__get__(cls)
 
 
-def _acquire_later(cell, ns, verdict):
+def _acquire_later(self, cell, ns, verdict):
     """Do what is left of `acquire` when the verdict of a try was another than that."""
     if verdict == _OVERFLOW:
-        raise OverflowError("Internal lock count overflowed")
-    return ns > 0 and wait_for(cell, ns, _wait, _release)
-
-
-def _not_owned():
-    return RuntimeError("cannot release un-acquired lock")
+        raise _overflow()
+    return ns > 0 and wait_for(self, cell, ns, _wait, _release)

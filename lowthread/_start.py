@@ -2,7 +2,6 @@
 
 import _thread as host
 import atexit
-import builtins
 import errno
 import operator
 import os
@@ -11,6 +10,7 @@ import sys
 from lowthread._builtin import builtin, synonym
 from lowthread._hooks import report
 from lowthread._load import PYPY, ffi, lib, native
+from lowthread._never import PythonFinalizationError, abandoned
 
 if PYPY:
     from lowthread._callback import start as _start
@@ -25,14 +25,11 @@ else:
 _MIN_STACK_SIZE = 32768  # bytes: CPython's THREAD_STACK_MIN
 _MAX_STACK_SIZE = sys.maxsize
 
-# An exception of its own since 3.13, where it is a kind of RuntimeError.
-_ShutdownError = getattr(builtins, "PythonFinalizationError", RuntimeError)
-
 _NOT_GIVEN = {}  # what the signature shows for kwargs; only its identity counts
 
 
 # Its globals are defaults: at the interpreter's end, a module's may be gone.
-def refuse(error, too_late=_ShutdownError, strerror=os.strerror):
+def refuse(error, too_late=PythonFinalizationError, strerror=os.strerror):
     """Raise what is raised when no thread is started.
 
     error: the errno with which the system refused, or 0 when it is too late for threads.
@@ -50,21 +47,42 @@ def _are_threads_allowed():
     """Return whether threads can be started in this interpreter, since 3.12 not in any.
 
     There is no way to ask, so the interpreter's own `_thread` starts one that does nothing.
+    It is waited for, because the interpreter cannot be destroyed before it has ended.
     """
     if PYPY or sys.version_info < (3, 12) or native.interpreter_id() == 0:
         return True
     try:
-        host.start_new_thread(int, ())
-    except RuntimeError:
-        return False
+        if sys.version_info >= (3, 13):
+            host.start_joinable_thread(int).join()
+        else:
+            _run_a_thread_of_the_host()
+    except RuntimeError as error:
+        return "isolated" not in str(error)  # or the system has no thread to spare just now
     return True
+
+
+def _run_a_thread_of_the_host():
+    sentinels = []
+    ran = host.allocate_lock()
+    ran.acquire()
+
+    def run():
+        try:
+            sentinels.append(host._set_sentinel())
+        finally:
+            ran.release()
+
+    host.start_new_thread(run, ())
+    ran.acquire()
+    for sentinel in sentinels:
+        sentinel.acquire()
 
 
 _is_too_late = sys.is_finalizing if _are_threads_allowed() else _not_in_here
 
 
 def start_thread(function, args, kwargs, handle=ffi.NULL, awaited_by=0, stack_size=-1, name=None):
-    """Start a thread; return its ident.
+    """Start a thread; return its ident, or 0 if there is a handle, which has it.
 
     kwargs: a dictionary that is not used otherwise, or None.
     handle: an `lt_handle *`, which must be unused, or NULL.
@@ -75,11 +93,12 @@ def start_thread(function, args, kwargs, handle=ffi.NULL, awaited_by=0, stack_si
     if _is_too_late():
         refuse(0)
     ident = _start(function, args, kwargs, handle, awaited_by, stack_size, name)
+    # First of all, and without a new number: a start that raises for lack of memory is none.
+    if ident >= 0:
+        return ident
     if ident == -errno.EALREADY:
         raise RuntimeError("thread already started")
-    if ident < 0:
-        refuse(-ident)
-    return ident
+    refuse(-ident)
 
 
 @builtin(least=2, most=3)
@@ -99,7 +118,7 @@ def start_new_thread(function, args, kwargs=_NOT_GIVEN, /):
 
     Raises TypeError for arguments of other types, and RuntimeError("can't start new thread")
     when the system refuses, with an OSError that says why as its cause. When the interpreter
-    is shutting down: RuntimeError, from 3.13 on its subclass PythonFinalizationError.
+    is shutting down: PythonFinalizationError, a RuntimeError.
     """
     if not callable(function):
         raise TypeError("first arg must be callable")
@@ -151,4 +170,7 @@ start_new = synonym("start_new", start_new_thread)
 exit_thread = synonym("exit_thread", exit)
 
 if native:
-    native.set_callbacks(sys.audit, _is_too_late, report, refuse)
+    native.set_callbacks(
+        *(sys.audit, _is_too_late, report, refuse),
+        *(sys.is_finalizing, PythonFinalizationError, abandoned),
+    )

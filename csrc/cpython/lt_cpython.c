@@ -10,16 +10,35 @@
 
 #include "../lt_wait.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 /* ---- entering the interpreter ---- */
 
 static void leave_gate(void *unused) {
     (void)unused;
     lt_gate_leave();
+}
+
+/* 3.10's threads look at the interpreter once more when they are told to end instead of getting
+ * the GIL, and by then it may be freed (gh-96387 put that in; from 3.11 on it is static).  So there
+ * the exit waits for those of ours that may be about to ask for the GIL. */
+static bool awake_matters;
+
+static void begin_awake(void) {
+    if (awake_matters) {
+        lt_awake_begin();
+    }
+}
+
+static void end_awake(void *unused) {
+    (void)unused;
+    if (awake_matters) {
+        lt_awake_end();
+    }
 }
 
 /* While the interpreter is being finalized, asking for the GIL ends the thread
@@ -29,13 +48,23 @@ static bool take_gil(PyThreadState *state) {
     if (!lt_gate_enter()) {
         return false;
     }
+    if (awake_matters) {
+        lt_nap_end();
+    }
     pthread_cleanup_push(leave_gate, NULL);
     PyEval_RestoreThread(state);
     pthread_cleanup_pop(1);
     return true;
 }
 
-static void *before_sleep(void) { return PyEval_SaveThread(); }
+static void *before_sleep(void) {
+    PyThreadState *state = PyEval_SaveThread();
+    if (awake_matters) {
+        lt_nap_begin();
+    }
+    return state;
+}
+
 static bool after_sleep(void *state) { return take_gil(state); }
 
 const lt_hooks lt_gil_hooks = {before_sleep, after_sleep, .settle_ns = 1000};
@@ -139,39 +168,83 @@ static uint32_t wait_for_birth(lt_word *begun, int64_t deadline) {
     return now;
 }
 
+/* 3.11's PyThreadState_New() crashes where there is no memory: it takes the address of a part
+ * of the state that it did not get.  These are its two halves; no other version needs them. */
+static PyThreadState *(*allocate_state)(PyInterpreterState *);
+static void (*make_current)(PyThreadState *);
+
+static void learn_to_make_states(long version) {
+    if (version >> 16 != 0x030B) {
+        return;
+    }
+    /* Looked for by name, since the stable ABI has neither.  POSIX wants these casts. */
+    *(void **)&allocate_state = dlsym(RTLD_DEFAULT, "_PyThreadState_Prealloc");
+    *(void **)&make_current = dlsym(RTLD_DEFAULT, "_PyThreadState_SetCurrent");
+}
+
+/* Of the calling thread; NULL if there is no memory. */
+static PyThreadState *new_state(PyInterpreterState *interpreter) {
+    if (allocate_state == NULL || make_current == NULL) {
+        return PyThreadState_New(interpreter);
+    }
+    PyThreadState *state = allocate_state(interpreter);
+    if (state != NULL) {
+        make_current(state);
+    }
+    return state;
+}
+
 static void *thread_main(void *arg) {
     task *t = arg;
     lt_word *begun = t->begun;
+    PyThreadState *state = NULL;
+    int64_t begin = 0; /* of the wait for memory */
+    bool is_lost = false;
+again:
     if (!lt_gate_enter()) {
         end_birth(begun, false);
         return NULL; /* t's objects went with the interpreter */
     }
-    PyThreadState *state = NULL;
     pthread_cleanup_push(leave_gate, NULL);
     /* To make a state, tracemalloc asks for the GIL; the thread may end there. */
     pthread_cleanup_push(fail_birth, begun);
     lt_birth_enter();
     pthread_cleanup_push(leave_birth, NULL);
     /* Not PyGILState_Ensure(), which knows only the main interpreter. */
-    state = PyThreadState_New(t->interpreter);
+    state = new_state(t->interpreter);
     pthread_cleanup_pop(1);
     pthread_cleanup_pop(0);
-    end_birth(begun, state != NULL);
+    /* For less than the interpreter's end waits for it. */
+    is_lost = begin != 0 && lt_now() - begin > lt_birth_patience_ns;
+    if (state != NULL || begun != NULL || is_lost) {
+        end_birth(begun, state != NULL);
+    }
     if (state != NULL) {
+        begin_awake();
+        pthread_cleanup_push(end_awake, NULL);
         PyEval_RestoreThread(state);
+        pthread_cleanup_pop(0);
     }
     pthread_cleanup_pop(1);
     if (state == NULL) {
-        if (begun == NULL) {
-            fputs("lowthread: out of memory: a thread was started and lost\n", stderr);
+        if (begun != NULL) {
+            return NULL; /* the starter knows */
         }
-        return NULL;
+        if (is_lost) {
+            lt_birth_lost();
+            return NULL;
+        }
+        begin = begin != 0 ? begin : lt_now();
+        nanosleep(&(struct timespec){.tv_nsec = lt_birth_retry_ns}, NULL);
+        goto again;
     }
+    pthread_cleanup_push(end_awake, NULL);
     run(t);
     /* A state made in its own thread is that thread's GIL state with a count of
      * one, so this clears it, deletes it and gives up the GIL in one step; the
      * stable ABI has no other way to do that. */
     PyGILState_Release(PyGILState_UNLOCKED);
+    pthread_cleanup_pop(1);
     return NULL;
 }
 
@@ -216,15 +289,56 @@ static PyObject *interpreter_id(PyObject *module, PyObject *unused) {
     return PyLong_FromLongLong(PyInterpreterState_GetID(PyInterpreterState_Get()));
 }
 
+PyDoc_STRVAR(current_frames_doc,
+"current_frames()\n--\n\n"
+"Returns what sys._current_frames() does, and collects no garbage meanwhile: that function of\n"
+"3.11 does so with a lock that ending threads ask for, and may hang (gh-106883).");
+
+static PyObject *current_frames(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+#if PY_VERSION_HEX >= 0x030A0000
+    int collects = PyGC_Disable();
+#endif
+    PyObject *ask = PySys_GetObject("_current_frames"); /* borrowed */
+    PyObject *frames = ask == NULL ? PyDict_New() : PyObject_CallFunctionObjArgs(ask, NULL);
+#if PY_VERSION_HEX >= 0x030A0000
+    if (collects) {
+        (void)PyGC_Enable();
+    }
+#endif
+    return frames;
+}
+
 PyDoc_STRVAR(prepare_exit_doc,
 "prepare_exit()\n--\n\n"
 "To be called by atexit.  Threads may still be started afterwards.");
+
+/* A thread looks once in a switch interval whether it is to end.  But some may sleep or wait for
+ * something else than the core, and will not look. */
+static int64_t awake_patience_ns = 200 * LT_NS_PER_MS;
+
+static void learn_switch_interval(void) {
+    PyObject *ask = PySys_GetObject("getswitchinterval"); /* borrowed */
+    PyObject *seconds = ask == NULL ? NULL : PyObject_CallFunctionObjArgs(ask, NULL);
+    double s = seconds == NULL ? -1 : PyFloat_AsDouble(seconds);
+    Py_XDECREF(seconds);
+    PyErr_Clear();
+    /* Those who look more seldom are not likely to do so in what is left of the exit. */
+    double twice = 2 * s * (double)LT_NS_PER_S, most = 2 * (double)LT_NS_PER_S;
+    if (twice > (double)awake_patience_ns) {
+        awake_patience_ns = (int64_t)(twice < most ? twice : most);
+    }
+}
 
 static PyObject *prepare_exit(PyObject *module, PyObject *unused) {
     (void)module;
     (void)unused;
     if (in_main_interpreter()) {
         exiting = lt_ident();
+        if (awake_matters) {
+            learn_switch_interval();
+        }
         Py_BEGIN_ALLOW_THREADS
         lt_births_wait(birth_patience_ns);
         Py_END_ALLOW_THREADS
@@ -274,8 +388,8 @@ PyDoc_STRVAR(start_doc,
 "the address of an lt_handle, or 0, and awaited_by a number for\n"
 "lt_handle_next_awaited(), or 0;\n"
 "stack_size in bytes, or -1 for the default; name is bytes, or None.\n"
-"Returns the thread's ident, or minus the errno with which the system refused, which\n"
-"is EALREADY if the handle has been used.");
+"Returns the thread's ident, or 0 if there is a handle, which has it; or minus the errno\n"
+"with which the system refused, which is EALREADY if the handle has been used.");
 
 static PyObject *start(PyObject *module, PyObject *arguments) {
     (void)module;
@@ -296,7 +410,9 @@ static PyObject *start(PyObject *module, PyObject *arguments) {
     uintptr_t ident = 0;
     int error = lt_start_python(function, args, kwargs == Py_None ? NULL : kwargs, reporter,
                                 &how, &ident);
-    return error != 0 ? PyLong_FromLong(-error) : PyLong_FromSize_t(ident);
+    /* 0 takes no memory: there is a thread, and that must not raise any more. */
+    return error != 0 ? PyLong_FromLong(-error)
+                      : PyLong_FromSize_t(how.handle != NULL ? 0 : ident);
 }
 
 /* ---- the module ---- */
@@ -308,26 +424,25 @@ static int64_t gate_patience_ns;
 static const int64_t gate_patience_if_ended_ns = 2 * LT_NS_PER_S;
 static const int64_t gate_patience_if_hung_ns = 100 * LT_NS_PER_MS;
 
-/* Not by PY_VERSION_HEX: one build is for many versions.  Returns -1 with an exception. */
-static int64_t learn_gate_patience(void) {
+/* Not PY_VERSION_HEX: one build is for many versions.  Returns -1 with an exception. */
+static long running_version(void) {
     PyObject *version = PySys_GetObject("hexversion"); /* borrowed */
-    long hex = version == NULL ? 0 : PyLong_AsLong(version);
-    if (hex == -1) {
-        return -1;
-    }
-    return hex >= 0x030E0000 ? gate_patience_if_hung_ns : gate_patience_if_ended_ns;
+    return version == NULL ? 0 : PyLong_AsLong(version);
 }
 
 static void close_gate(PyObject *capsule) {
     (void)capsule;
     lt_gate_close(gate_patience_ns);
+    if (awake_matters) {
+        lt_awake_wait(awake_patience_ns);
+    }
 }
 
 /* The gate closes when the interpreter's own dictionary goes: after every atexit
  * function, which may still start threads, and before the interpreter itself.
  * A sub-interpreter needs none: it does not end while it has thread states, and
  * start() returns only when there is one. */
-static int add_gate(void) {
+static int add_gate(long version) {
     static const char name[] = "lowthread.exit_gate";
     static char anything;
     if (!in_main_interpreter()) {
@@ -337,10 +452,8 @@ static int add_gate(void) {
     if (dict == NULL || PyDict_GetItemString(dict, name) != NULL) {
         return 0; /* the second: somebody imports lowthread afresh */
     }
-    gate_patience_ns = learn_gate_patience();
-    if (gate_patience_ns < 0) {
-        return -1;
-    }
+    gate_patience_ns =
+        version >= 0x030E0000 ? gate_patience_if_hung_ns : gate_patience_if_ended_ns;
     lt_gate_open();
     exiting = 0;
     PyObject *capsule = PyCapsule_New(&anything, name, close_gate);
@@ -358,9 +471,12 @@ int lt_add(PyObject *module, const char *name, PyObject *object) {
 }
 
 static int module_exec(PyObject *module) {
-    if (add_gate() < 0) {
+    long version = running_version();
+    if (version == -1 || add_gate(version) < 0) {
         return -1;
     }
+    awake_matters = version >> 16 == 0x030A;
+    learn_to_make_states(version);
     lt_state *state = PyModule_GetState(module);
     state->lock_type = lt_lock_type(module);
     Py_XINCREF(state->lock_type);
@@ -376,9 +492,12 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->lock_type);
     Py_VISIT(state->start_event);
     Py_VISIT(state->audit);
-    Py_VISIT(state->is_finalizing);
+    Py_VISIT(state->is_too_late);
     Py_VISIT(state->report);
     Py_VISIT(state->refuse);
+    Py_VISIT(state->is_finalizing);
+    Py_VISIT(state->finalization_error);
+    Py_VISIT(state->abandoned);
     return 0;
 }
 
@@ -388,12 +507,16 @@ static void module_free(void *module) {
     Py_XDECREF(state->lock_type);
     Py_XDECREF(state->start_event);
     Py_XDECREF(state->audit);
-    Py_XDECREF(state->is_finalizing);
+    Py_XDECREF(state->is_too_late);
     Py_XDECREF(state->report);
     Py_XDECREF(state->refuse);
+    Py_XDECREF(state->is_finalizing);
+    Py_XDECREF(state->finalization_error);
+    Py_XDECREF(state->abandoned);
 }
 
 static PyMethodDef methods[] = {
+    {"current_frames", current_frames, METH_NOARGS, current_frames_doc},
     {"interpreter_id", interpreter_id, METH_NOARGS, interpreter_id_doc},
     {"prepare_exit", prepare_exit, METH_NOARGS, prepare_exit_doc},
     {"set_callbacks", lt_set_callbacks, METH_VARARGS, lt_set_callbacks_doc},
@@ -406,7 +529,7 @@ static PyModuleDef_Slot slots[] = {
     {0, NULL},
 };
 
-static PyModuleDef definition = {
+PyModuleDef lt_module = {
     PyModuleDef_HEAD_INIT,
     .m_name = "lowthread._native",
     .m_size = sizeof(lt_state),
@@ -416,4 +539,4 @@ static PyModuleDef definition = {
     .m_free = module_free,
 };
 
-PyMODINIT_FUNC PyInit__native(void) { return PyModuleDef_Init(&definition); }
+PyMODINIT_FUNC PyInit__native(void) { return PyModuleDef_Init(&lt_module); }

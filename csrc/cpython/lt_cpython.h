@@ -37,8 +37,11 @@ int lt_start_python(PyObject *function, PyObject *args, PyObject *kwargs,
 /* lowthread._native's state.  Its members are strong references. */
 typedef struct {
     PyObject *lock_type;
-    PyObject *start_event, *audit, *is_finalizing, *report, *refuse;
+    PyObject *start_event, *audit, *is_too_late, *report, *refuse;
+    PyObject *is_finalizing, *finalization_error, *abandoned;
 } lt_state;
+
+extern PyModuleDef lt_module;
 
 extern const char lt_set_callbacks_doc[];
 PyObject *lt_set_callbacks(PyObject *module, PyObject *args);

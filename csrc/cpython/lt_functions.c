@@ -39,16 +39,23 @@ static PyObject *count(PyObject *module, PyObject *unused) {
 /* ---- starting a thread ---- */
 
 const char lt_set_callbacks_doc[] =
-"set_callbacks(audit, is_finalizing, report, refuse, /)\n--\n\n"
-"Tells start_new_thread() what to call: sys.audit, sys.is_finalizing, report(function,\n"
-"exception) for what a thread raises, and refuse(errno), which raises the exception for\n"
-"a thread that could not be started; errno is 0 when the interpreter shuts down.";
+"set_callbacks(audit, is_too_late, report, refuse, is_finalizing, finalization_error,\n"
+"              abandoned, /)\n--\n\n"
+"Tells start_new_thread() what to call: sys.audit, is_too_late(), whether it is for threads,\n"
+"report(function, exception) for what a thread raises, and refuse(errno), which raises the\n"
+"exception for a thread that could not be started; errno is 0 when the interpreter shuts\n"
+"down.  And locks: sys.is_finalizing, what a wait raises then that would not end, and\n"
+"abandoned(lock, address), which returns what one for an abandoned lock raises.";
 
 PyObject *lt_set_callbacks(PyObject *module, PyObject *args) {
     lt_state *state = PyModule_GetState(module);
-    PyObject *audit, *is_finalizing, *report, *refuse;
-    if (!PyArg_ParseTuple(args, "OOOO:set_callbacks", &audit, &is_finalizing, &report,
-                          &refuse)) {
+    PyObject *given[7];
+    PyObject **places[7] = {&state->audit,        &state->is_too_late,
+                            &state->report,       &state->refuse,
+                            &state->is_finalizing, &state->finalization_error,
+                            &state->abandoned};
+    if (!PyArg_ParseTuple(args, "OOOOOOO:set_callbacks", &given[0], &given[1], &given[2],
+                          &given[3], &given[4], &given[5], &given[6])) {
         return NULL;
     }
     if (state->start_event == NULL) { /* once for good */
@@ -56,14 +63,10 @@ PyObject *lt_set_callbacks(PyObject *module, PyObject *args) {
         if (state->start_event == NULL) {
             return NULL;
         }
-        Py_INCREF(audit);
-        Py_INCREF(is_finalizing);
-        Py_INCREF(report);
-        Py_INCREF(refuse);
-        state->audit = audit;
-        state->is_finalizing = is_finalizing;
-        state->report = report;
-        state->refuse = refuse;
+        for (int i = 0; i < 7; i++) {
+            Py_INCREF(given[i]);
+            *places[i] = given[i];
+        }
     }
     return lt_none();
 }
@@ -86,7 +89,7 @@ static int announce(lt_state *state, PyObject *function, PyObject *args, PyObjec
         return -1;
     }
     Py_DECREF(done);
-    PyObject *late = PyObject_CallFunctionObjArgs(state->is_finalizing, NULL);
+    PyObject *late = PyObject_CallFunctionObjArgs(state->is_too_late, NULL);
     if (late == NULL) {
         return -1;
     }
@@ -156,7 +159,7 @@ PyDoc_STRVAR(start_new_thread_doc,
 "(None if not given); a hook that raises stops the start.\n\n"
 "Raises TypeError for arguments of other types, and RuntimeError(\"can't start new thread\")\n"
 "when the system refuses, with an OSError that says why as its cause. When the interpreter\n"
-"is shutting down: RuntimeError, from 3.13 on its subclass PythonFinalizationError.");
+"is shutting down: PythonFinalizationError, a RuntimeError.");
 
 PyDoc_STRVAR(start_new_doc,
 "start_new($module, function, args, kwargs={}, /)\n--\n\n"

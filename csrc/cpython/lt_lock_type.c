@@ -29,7 +29,8 @@ static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs
     }
     int taken = try_lock(lock_of(self));
     if (!taken && ns > 0) {
-        taken = lt_wait_for(lock_of(self), ns);
+        int how = ((lock_object *)self)->sentinel != 0 ? LT_IS_SENTINEL : 0;
+        taken = lt_wait_for(self, lock_of(self), ns, how);
     }
     return taken < 0 ? NULL : lt_bool(taken);
 }

@@ -26,7 +26,7 @@ static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs
     if (verdict == LT_ACQUIRED || ns == 0) {
         return lt_bool(verdict == LT_ACQUIRED);
     }
-    int taken = lt_wait_for(&r->lock, ns);
+    int taken = lt_wait_for(self, &r->lock, ns, 0);
     if (taken < 0) {
         return NULL;
     }
@@ -89,7 +89,11 @@ static PyObject *acquire_restore(PyObject *self, PyObject *args) {
     if (!PyArg_ParseTuple(args, "(kk):_acquire_restore", &count, &owner)) {
         return NULL;
     }
-    lt_rlock_restore(rlock_of(self), count, owner, &lt_gil_hooks);
+    lt_rlock *r = rlock_of(self);
+    if (lt_wait_for(self, &r->lock, LT_FOREVER, LT_LEAVES_HANDLERS) < 0) {
+        return NULL;
+    }
+    lt_rlock_own(r, count, owner);
     return lt_none();
 }
 

@@ -46,10 +46,11 @@ static int convert_timeout(PyObject *timeout, int64_t *ns) {
     return 0;
 }
 
-/* Puts the arguments of a call in their places, which hold NULL; 0, or -1 with an
+/* Puts the arguments of a call in their places, which hold NULL, and the truth of the first
+ * into `blocking`: 3.13 asks for that before it looks for wrong names.  0, or -1 with an
  * exception. */
 static int place_arguments(PyObject *const *args, Py_ssize_t nargs, PyObject *keywords,
-                           PyObject *placed[2]) {
+                           PyObject *placed[2], int *blocking) {
     static const char *const names[2] = {"blocking", "timeout"};
     Py_ssize_t nkeywords = keywords == NULL ? 0 : PyTuple_Size(keywords);
     if (nargs + nkeywords > 2) {
@@ -60,6 +61,8 @@ static int place_arguments(PyObject *const *args, Py_ssize_t nargs, PyObject *ke
     for (Py_ssize_t i = 0; i < nargs; i++) {
         placed[i] = args[i];
     }
+    PyObject *unexpected = NULL;
+    int twice = -1; /* the place of what is given both ways */
     for (Py_ssize_t i = 0; i < nkeywords; i++) {
         PyObject *keyword = PyTuple_GetItem(keywords, i);
         int place = 0;
@@ -67,29 +70,39 @@ static int place_arguments(PyObject *const *args, Py_ssize_t nargs, PyObject *ke
             place++;
         }
         if (place == 2) {
-            PyErr_Format(PyExc_TypeError,
-                         "acquire() got an unexpected keyword argument '%U'", keyword);
-            return -1;
+            unexpected = unexpected == NULL ? keyword : unexpected;
+        } else if (place < nargs) {
+            twice = place;
+        } else {
+            placed[place] = args[nargs + i];
         }
-        if (place < nargs) {
-            PyErr_Format(PyExc_TypeError,
-                         "argument for acquire() given by name ('%s') and position (%d)",
-                         names[place], place + 1);
-            return -1;
-        }
-        placed[place] = args[nargs + i];
+    }
+    *blocking = placed[0] == NULL ? 1 : PyObject_IsTrue(placed[0]);
+    if (*blocking < 0) {
+        return -1;
+    }
+    if (twice >= 0) {
+        PyErr_Format(PyExc_TypeError,
+                     "argument for acquire() given by name ('%s') and position (%d)",
+                     names[twice], twice + 1);
+        return -1;
+    }
+    if (unexpected != NULL) {
+        PyErr_Format(PyExc_TypeError, "acquire() got an unexpected keyword argument '%U'",
+                     unexpected);
+        return -1;
     }
     return 0;
 }
 
 int64_t lt_parse_acquire(PyObject *const *args, Py_ssize_t nargs, PyObject *names) {
     PyObject *placed[2] = {NULL, NULL};
-    if (place_arguments(args, nargs, names, placed) < 0) {
+    int blocking;
+    if (place_arguments(args, nargs, names, placed, &blocking) < 0) {
         return -1;
     }
-    int blocking = placed[0] == NULL ? 1 : PyObject_IsTrue(placed[0]);
     int64_t ns = ns_if_unset;
-    if (blocking < 0 || (placed[1] != NULL && convert_timeout(placed[1], &ns) < 0)) {
+    if (placed[1] != NULL && convert_timeout(placed[1], &ns) < 0) {
         return -1;
     }
     if (!blocking) {
@@ -112,16 +125,83 @@ int64_t lt_parse_acquire(PyObject *const *args, Py_ssize_t nargs, PyObject *name
 
 /* ---- waiting ---- */
 
-int lt_wait_for(lt_lock *lock, int64_t ns) {
+/* Of our module, which made the type, or one that this type is derived from; NULL when that is
+ * gone. */
+static lt_state *state_of(PyObject *self) {
+    for (PyTypeObject *type = Py_TYPE(self); type != NULL;
+         type = PyType_GetSlot(type, Py_tp_base)) {
+        PyObject *module = PyType_GetModule(type); /* borrowed */
+        if (module == NULL) {
+            PyErr_Clear(); /* a type that has none */
+        } else if (PyModule_GetDef(module) == &lt_module) {
+            return PyModule_GetState(module);
+        }
+    }
+    return NULL;
+}
+
+/* Then the caller is the only thread that can run Python, now or ever. */
+static bool is_finalizing(lt_state *state) {
+    PyObject *answer = state == NULL || state->is_finalizing == NULL
+                           ? NULL
+                           : PyObject_CallFunctionObjArgs(state->is_finalizing, NULL);
+    bool yes = answer == Py_True;
+    if (answer == NULL) {
+        PyErr_Clear();
+    }
+    Py_XDECREF(answer);
+    return yes;
+}
+
+/* Whether to wait for an abandoned lock all the same; if not, there is an exception. */
+static bool may_wait(lt_state *state, PyObject *self, lt_lock *lock, int how) {
+    if (state == NULL || state->abandoned == NULL) {
+        return true;
+    }
+    PyObject *exception =
+        PyObject_CallFunction(state->abandoned, "ONi", self, PyLong_FromVoidPtr(lock),
+                              !(how & LT_LEAVES_HANDLERS));
+    bool may = exception == Py_None;
+    if (exception != NULL && !may) {
+        PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+    }
+    Py_XDECREF(exception);
+    return may;
+}
+
+int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how) {
+    lt_state *state = state_of(self);
     int64_t since = lt_now();
     int64_t deadline = ns > LT_FOREVER - since ? LT_FOREVER : since + ns;
+    bool is_last = deadline == LT_FOREVER && is_finalizing(state);
+    if (is_last) {
+        /* What may change yet: that the lock is reserved for a thread that has been stopped,
+         * or the last steps of a thread, which need no Python. */
+        bool may_change = !lt_lock_is_held(lock) || (how & LT_IS_SENTINEL);
+        deadline = since + (may_change ? 2 * lt_lock_lapse_ns : 0);
+    }
     for (;;) {
-        int verdict = lt_lock_acquire(lock, since, deadline, &lt_gil_hooks);
-        if (verdict != LT_INTERRUPTED) {
-            return verdict == LT_ACQUIRED;
-        }
-        if (PyErr_CheckSignals() < 0) {
-            return -1;
+        switch (lt_lock_acquire(lock, since, deadline, &lt_gil_hooks)) {
+        case LT_ACQUIRED:
+            return 1;
+        case LT_TIMED_OUT:
+            if (is_last) {
+                PyErr_SetString(state->finalization_error,
+                                "can't acquire lock at interpreter shutdown: "
+                                "no thread is left that could end the wait");
+                return -1;
+            }
+            return 0;
+        case LT_ABANDONED:
+            if (!may_wait(state, self, lock, how)) {
+                return -1;
+            }
+            deadline--; /* which is as long, but not for ever */
+            break;
+        default:
+            if (!(how & LT_LEAVES_HANDLERS) && PyErr_CheckSignals() < 0) {
+                return -1;
+            }
         }
     }
 }

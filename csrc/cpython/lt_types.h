@@ -62,9 +62,16 @@ static inline int lt_check_exit(PyObject *names) {
     return 0;
 }
 
-/* Waits for `ns` at most and runs signal handlers meanwhile.  1: acquired; 0: not; -1: a
- * handler raised, and it is not acquired. */
-int lt_wait_for(lt_lock *lock, int64_t ns);
+/* How lt_wait_for() differs from what `acquire` of a lock does: */
+enum {
+    LT_LEAVES_HANDLERS = 1, /* signal handlers that are due run later */
+    LT_IS_SENTINEL = 2,     /* a thread may release it that does not run Python any more */
+};
+
+/* Waits for `lock`, which is in `self`, for `ns` at most and runs signal handlers meanwhile.
+ * 1: acquired; 0: not; -1 with an exception, and it is not acquired: a handler raised, or the
+ * wait would never end. */
+int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how);
 
 /* Both types are immutable; 3.9 cannot do that for one that can be derived from. */
 #if PY_VERSION_HEX >= 0x030A0000

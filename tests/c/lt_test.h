@@ -27,6 +27,15 @@
 
 #define MS LT_NS_PER_MS
 
+/* Where the programs run that many times slower (under valgrind), loops are as much shorter. */
+#ifndef LT_TEST_SLOWNESS
+#define LT_TEST_SLOWNESS 1
+#endif
+#define TIMES(n) ((n) / LT_TEST_SLOWNESS)
+
+/* A stack that there is no address space for, also where a process may have half of it. */
+#define TOO_LARGE (SIZE_MAX / 16 * 15)
+
 static inline void sleep_ms(long ms) {
     struct timespec t = {ms / 1000, (ms % 1000) * 1000000};
     while (nanosleep(&t, &t) != 0) {
@@ -66,7 +75,7 @@ static inline void until_waited_for(lt_lock *lock) {
 
 #define RUN(test)                                                                 \
     do {                                                                          \
-        alarm(120); /* a hang dies of SIGALRM, and the name below is the last */  \
+        alarm(120 * LT_TEST_SLOWNESS); /* a hang dies of it; the last name is its */  \
         printf("  %s\n", #test);                                                  \
         fflush(stdout);                                                           \
         test();                                                                   \

@@ -7,7 +7,7 @@
 
 enum { THREADS = 6 };
 
-static uint32_t word_of(lt_lock *lock) { return atomic_load(&lock->word); }
+static uint32_t word_of(lt_lock *lock) { return atomic_load(&lock->word) & LT_STATE; }
 
 /* ---- what one thread sees ---- */
 
@@ -60,7 +60,7 @@ static long counter; /* not atomic: a data race if the lock does not exclude */
 
 static void *counts(void *arg) {
     (void)arg;
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < TIMES(20000); i++) {
         acquire(&shared);
         counter++;
         release(&shared);
@@ -77,7 +77,7 @@ static void only_one_has_it(void) {
     for (int i = 0; i < THREADS; i++) {
         join(threads[i]);
     }
-    CHECK(counter == 20000L * THREADS);
+    CHECK(counter == TIMES(20000L) * THREADS);
     CHECK(word_of(&shared) == LT_FREE);
 }
 
@@ -88,7 +88,7 @@ static atomic_int holders;
 static void *gives_up_often(void *arg) {
     unsigned seed = (unsigned)(uintptr_t)arg;
     int held = 0;
-    for (int i = 0; i < 4000; i++) {
+    for (int i = 0; i < TIMES(4000); i++) {
         int64_t patience = rand_r(&seed) % 200 * 1000;
         if (rand_r(&seed) % 8 == 0 ? lt_lock_try(&shared)
                                    : acquire_within(&shared, patience)) {
@@ -123,7 +123,7 @@ static lt_lock ping, pong;
 
 static void *answers(void *arg) {
     (void)arg;
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < TIMES(2000); i++) {
         acquire(&ping);
         release(&pong);
     }
@@ -134,7 +134,7 @@ static void any_thread_may_release(void) {
     acquire(&ping);
     acquire(&pong);
     pthread_t thread = spawn(answers, NULL);
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < TIMES(2000); i++) {
         release(&ping);
         acquire(&pong);
     }
@@ -493,6 +493,42 @@ static void an_interrupted_waiter_passes_it_on(void) {
     CHECK(word_of(&shared) == LT_FREE);
 }
 
+enum { FRESH = 16 };
+static lt_lock fresh[FRESH]; /* what was learnt of a lock's queue decides, too */
+static lt_lock *next_fresh = fresh;
+
+static void *released_before(void) {
+    release(next_fresh);
+    return NULL;
+}
+
+static bool goes_on(void *state) {
+    (void)state;
+    return true;
+}
+
+/* How many of some waits are awake at first: those take as long as `hooks` has them settle,
+ * since the lock is released when they begin. */
+static int awake_at_first(int64_t age, int64_t settle_ns) {
+    lt_hooks hooks = {released_before, goes_on, settle_ns};
+    int awake = 0;
+    for (int i = 0; i < FRESH / 2; i++, next_fresh++) {
+        acquire(next_fresh);
+        int64_t begin = lt_now();
+        CHECK(lt_lock_acquire(next_fresh, begin - age, LT_FOREVER, &hooks) == LT_ACQUIRED);
+        awake += lt_now() - begin >= settle_ns;
+        release(next_fresh);
+    }
+    return awake;
+}
+
+/* A signal that comes meanwhile ends no sleep, and the longer the main thread has waited, the
+ * longer it would be before that looks again. */
+static void a_wait_that_is_taken_up_again_is_not_awake_at_first(void) {
+    CHECK(awake_at_first(0, 20 * MS) > 0);
+    CHECK(awake_at_first(LT_NS_PER_S, LT_NS_PER_S) == 0);
+}
+
 /* ---- fork ---- */
 
 static int in_child(void (*f)(lt_lock *), lt_lock *lock) {
@@ -559,6 +595,113 @@ static void a_child_knows_no_reservations(void) {
     release(&lock);
 }
 
+/* ---- a lock that was taken by a thread that got lost ---- */
+
+static lt_lock mine, lost, other_lost;
+
+static void *takes_and_stays(void *arg) {
+    acquire(arg);
+    (void)pause();
+    return NULL;
+}
+
+static bool waits_for_ever(lt_lock *lock) {
+    int64_t since = lt_now();
+    int verdict;
+    do { /* the main thread looks whether a handler is due, again and again */
+        verdict = lt_lock_acquire(lock, since, LT_FOREVER, NULL);
+    } while (verdict == LT_INTERRUPTED && lt_now() - since < 50 * MS);
+    return verdict == LT_INTERRUPTED;
+}
+
+static void child_of_the_lost(lt_lock *lock) {
+    CHECK(lt_lock_is_abandoned(lock));
+    CHECK(lt_lock_acquire(lock, lt_now(), LT_FOREVER, NULL) == LT_ABANDONED);
+    CHECK(!lt_lock_try(lock));
+    CHECK(!acquire_within(lock, MS));
+    lt_lock_reset(lock);
+    CHECK(!lt_lock_is_abandoned(lock));
+    acquire(lock);
+    CHECK(waits_for_ever(lock));
+    release(lock);
+}
+
+static void child_of_the_owner(lt_lock *lock) {
+    CHECK(!lt_lock_is_abandoned(&mine));
+    CHECK(waits_for_ever(&mine));
+    child_of_the_lost(lock);
+}
+
+static void child_of_another(lt_lock *lock) {
+    CHECK(lt_lock_is_abandoned(&mine));
+    child_of_the_lost(lock);
+}
+
+static void *takes(void *arg) {
+    acquire(arg);
+    return NULL;
+}
+
+/* By now this thread may have the ident that a lost one had. */
+static void *forks_again(void *arg) {
+    CHECK(in_child(child_of_another, arg) == 0);
+    return NULL;
+}
+
+static void child_with_threads(lt_lock *lock) {
+    CHECK(in_child(child_of_the_owner, lock) == 0);
+    join(spawn(forks_again, lock));
+    CHECK(!lt_lock_is_abandoned(&mine));
+    /* What a thread of the child leaves behind is no lost thread's. */
+    lt_lock_reset(&other_lost);
+    join(spawn(takes, &other_lost));
+    CHECK(!lt_lock_is_abandoned(&other_lost));
+    CHECK(waits_for_ever(&other_lost));
+    /* While there is another thread, that may release it. */
+    lt_lock gate = {0};
+    acquire(&gate);
+    pthread_t thread = spawn(takes, &gate);
+    CHECK(!lt_lock_is_abandoned(lock));
+    CHECK(waits_for_ever(lock));
+    release(&gate);
+    join(thread);
+    while (!lt_is_only_thread()) {
+        sleep_ms(1);
+    }
+    CHECK(lt_lock_is_abandoned(lock));
+}
+
+static void many_generations(lt_lock *lock) {
+    static int n = 0;
+    CHECK(!lt_lock_is_abandoned(&mine));
+    if (n++ < 40) {
+        CHECK(in_child(many_generations, lock) == 0);
+    }
+}
+
+/* In a process of its own, since its threads never end. */
+static void parent_of_the_lost(lt_lock *unused) {
+    (void)unused;
+    acquire(&mine);
+    spawn(takes_and_stays, &lost);
+    spawn(takes_and_stays, &other_lost);
+    while (!lt_lock_is_held(&lost) || !lt_lock_is_held(&other_lost)) {
+        sleep_ms(1);
+    }
+    CHECK(!lt_lock_is_abandoned(&lost));
+    CHECK(in_child(child_of_the_owner, &lost) == 0);
+    CHECK(in_child(child_with_threads, &lost) == 0);
+    CHECK(in_child(many_generations, &lost) == 0);
+}
+
+static void what_a_lost_thread_had_is_abandoned(void) {
+    if (!lt_is_only_thread()) {
+        printf("    not here: threads cannot be counted, or are not ours alone\n");
+        return;
+    }
+    CHECK(in_child(parent_of_the_lost, NULL) == 0);
+}
+
 static atomic_int stop;
 
 static void *uses_locks(void *arg) {
@@ -588,7 +731,7 @@ static void forking_amid_business(void) {
     for (int i = 0; i < 4; i++) {
         threads[i] = spawn(uses_locks, locks);
     }
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < TIMES(100); i++) {
         CHECK(in_child(child_of_business, NULL) == 0);
     }
     atomic_store(&stop, 1);
@@ -640,7 +783,7 @@ static void alone_a_release_wakes(void) {
 static void *counts_alone(void *arg) {
     unsigned seed = (unsigned)(uintptr_t)arg;
     pthread_mutex_lock(&gil);
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < TIMES(20000); i++) {
         if (!lt_lock_try_alone(&shared)) {
             int64_t since = lt_now(), patience = rand_r(&seed) % 64 * MS;
             int64_t deadline = patience == 0 ? LT_FOREVER : since + patience;
@@ -707,12 +850,14 @@ int main(void) {
     RUN(one_that_is_slow_does_not_stop_the_others);
     RUN(lt_main_interrupt_ends_a_wait);
     RUN(a_signal_ends_a_wait_of_the_main_thread);
+    RUN(a_wait_that_is_taken_up_again_is_not_awake_at_first);
     RUN(another_thread_is_not_disturbed);
     RUN(an_interrupted_waiter_keeps_its_place);
     RUN(an_interrupted_waiter_passes_it_on);
     RUN(a_child_has_no_waiters);
     RUN(a_child_knows_no_reservations);
     RUN(forking_amid_business);
+    RUN(what_a_lost_thread_had_is_abandoned);
     RUN(a_waiter_that_stays_out_passes_it_on); /* last: its thread never ends */
     return 0;
 }

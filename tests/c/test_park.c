@@ -10,8 +10,10 @@ static lt_parker *_Atomic other; /* the other thread's */
 static atomic_int parked;        /* what its lt_park() said, plus 1 */
 
 static void *parks(void *deadline) {
-    atomic_store(&other, lt_parker_self());
-    int why = lt_park(lt_parker_self(), lt_now(), *(int64_t *)deadline);
+    lt_parker own = {0}, *me = lt_parker_of(&own);
+    CHECK(me == &own);
+    atomic_store(&other, me);
+    int why = lt_park(me, lt_now(), *(int64_t *)deadline);
     atomic_store(&parked, why + 1);
     return NULL;
 }
@@ -36,7 +38,7 @@ static void one_that_sleeps_has_to_be_woken(void) {
 }
 
 static void one_that_is_awake_has_not(void) {
-    lt_parker *me = lt_parker_self();
+    lt_parker *me = lt_parker_of(NULL);
     CHECK(!lt_parker_notify(me));
     CHECK(!lt_parker_notify(me));
     CHECK(lt_park(me, lt_now(), LT_FOREVER) == LT_WOKEN); /* at once */
@@ -54,7 +56,7 @@ static void a_deadline_ends_the_sleep(void) {
 }
 
 static void an_interrupt_comes_before_a_notification(void) {
-    lt_parker *me = lt_parker_self();
+    lt_parker *me = lt_parker_of(NULL);
     lt_main_interrupt();
     lt_parker_notify(me);
     CHECK(lt_park(me, lt_now(), LT_FOREVER) == LT_SIGNAL);
@@ -72,8 +74,8 @@ static void *interrupts(void *main_parker) {
 }
 
 static void an_interrupt_ends_the_main_threads_sleep(void) {
-    for (int i = 0; i < 100; i++) {
-        lt_parker *me = lt_parker_self();
+    for (int i = 0; i < TIMES(100); i++) {
+        lt_parker *me = lt_parker_of(NULL);
         atomic_store(&is_over, false);
         pthread_t thread = spawn(interrupts, me);
         int64_t begin = lt_now();
@@ -86,7 +88,7 @@ static void an_interrupt_ends_the_main_threads_sleep(void) {
 }
 
 static void staying_awake_says_whether_it_was_in_time(void) {
-    lt_parker *me = lt_parker_self();
+    lt_parker *me = lt_parker_of(NULL);
     int64_t begin = lt_now();
     CHECK(!lt_parker_spin(me, LT_FOREVER, 0));
     CHECK(lt_now() > begin);
@@ -109,11 +111,11 @@ static void staying_awake_says_whether_it_was_in_time(void) {
  * notification is a hang. */
 static lt_parker *_Atomic sides[2];
 static lt_word turn;
-enum { ROUNDS = 20000 };
+enum { ROUNDS = TIMES(20000) };
 
 static void *plays(void *arg) {
     unsigned me = (unsigned)(uintptr_t)arg, seed = me + 1;
-    lt_parker *mine = lt_parker_self();
+    lt_parker own = {0}, *mine = lt_parker_of(&own);
     atomic_store(&sides[me], mine);
     while (atomic_load(&sides[1 - me]) == NULL) {
     }

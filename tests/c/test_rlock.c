@@ -17,6 +17,11 @@ static bool take(lt_rlock *r, int64_t ns) {
     }
 }
 
+static void restore(lt_rlock *r, unsigned long count) {
+    acquire(&r->lock);
+    lt_rlock_own(r, count, lt_ident());
+}
+
 static void the_owner_may_take_it_again(void) {
     lt_rlock r = {.owner = 0};
     CHECK(!lt_rlock_is_held(&r));
@@ -50,7 +55,7 @@ static void alone_it_is_the_same_lock(void) {
 
 static void the_count_does_not_wrap(void) {
     lt_rlock r = {.owner = 0};
-    lt_rlock_restore(&r, ULONG_MAX, lt_ident(), NULL);
+    restore(&r, ULONG_MAX);
     CHECK(lt_rlock_try(&r) == LT_OVERFLOW);
     CHECK(lt_rlock_acquire(&r, lt_now(), LT_FOREVER, NULL) == LT_OVERFLOW);
     CHECK(lt_rlock_count(&r) == ULONG_MAX);
@@ -81,7 +86,7 @@ static void others_cannot_release_it(void) {
 
 static void *counts(void *arg) {
     unsigned seed = (unsigned)(uintptr_t)arg;
-    for (int i = 0; i < 10000; i++) {
+    for (int i = 0; i < TIMES(10000); i++) {
         int depth = 1 + rand_r(&seed) % 3;
         for (int d = 0; d < depth; d++) {
             CHECK(take(&shared, LT_FOREVER));
@@ -90,7 +95,7 @@ static void *counts(void *arg) {
         if (rand_r(&seed) % 8 == 0) { /* as a Condition does */
             unsigned long count = lt_rlock_release_all(&shared);
             CHECK(count == (unsigned long)depth);
-            lt_rlock_restore(&shared, count, lt_ident(), NULL);
+            restore(&shared, count);
             counter++;
             CHECK(lt_rlock_count(&shared) == count);
             counter--;
@@ -111,7 +116,7 @@ static void only_one_has_it(void) {
     for (int i = 0; i < THREADS; i++) {
         join(threads[i]);
     }
-    CHECK(counter == 10000L * THREADS);
+    CHECK(counter == TIMES(10000L) * THREADS);
     CHECK(!lt_rlock_is_held(&shared));
 }
 

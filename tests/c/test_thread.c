@@ -56,14 +56,17 @@ static void the_stack_is_as_large_as_asked(void) {
     CHECK(lt_set_stack_size(0) == 32768);
 }
 
+static void *does_nothing(void *arg) { return arg; }
+
 static void a_refusal_is_an_errno(void) {
     uintptr_t ident = 77;
-    lt_set_stack_size(SIZE_MAX / 2);
-    CHECK(lt_thread_start(looks_around, NULL, &detached, &ident) > 0);
+    lt_set_stack_size(TOO_LARGE);
+    CHECK(lt_thread_start(does_nothing, NULL, &detached, &ident) > 0);
     lt_set_stack_size(SIZE_MAX);
-    CHECK(lt_thread_start(looks_around, NULL, &detached, &ident) > 0);
+    CHECK(lt_thread_start(does_nothing, NULL, &detached, &ident) > 0);
+    CHECK(ident == 77);
     lt_set_stack_size(1);
-    CHECK(lt_thread_start(looks_around, NULL, &detached, &ident) == 0 || ident == 77);
+    CHECK(lt_thread_start(does_nothing, NULL, &detached, &ident) == 0 || ident == 77);
     lt_set_stack_size(0);
     run_one();
 }
@@ -141,7 +144,7 @@ static void *enters_again_and_again(void *arg) {
 }
 
 static void nobody_is_inside_a_closed_gate(void) {
-    for (int round = 0; round < 200; round++) {
+    for (int round = 0; round < TIMES(200); round++) {
         pthread_t threads[3];
         atomic_store(&closed, false);
         atomic_store(&refused, 0);
@@ -247,6 +250,86 @@ static void closing_is_patient_with_many(void) {
     lt_gate_open();
 }
 
+static lt_lock may_end;
+
+static void *is_awake(void *arg) {
+    lt_awake_begin();
+    lt_count_up();
+    release(arg);
+    acquire(&may_end);
+    release(&may_end);
+    lt_count_down();
+    lt_awake_end();
+    return NULL;
+}
+
+static void *takes_a_nap(void *arg) {
+    lt_awake_begin();
+    lt_count_up();
+    lt_nap_begin();
+    release(arg);
+    acquire(&may_end);
+    release(&may_end);
+    lt_nap_end();
+    lt_count_down();
+    lt_awake_end();
+    return NULL;
+}
+
+static void *ends_soon(void *arg) {
+    lt_awake_begin();
+    lt_count_up();
+    release(arg);
+    sleep_ms(50);
+    lt_count_down();
+    lt_awake_end();
+    return NULL;
+}
+
+static pthread_t spawn_ready(void *(*entry)(void *)) {
+    lt_lock ready = {0};
+    acquire(&ready);
+    pthread_t thread = spawn(entry, &ready);
+    acquire(&ready);
+    return thread;
+}
+
+static void who_is_awake_is_waited_for(void) {
+    acquire(&may_end);
+    pthread_t asleep = spawn_ready(takes_a_nap);
+    lt_nap_begin(); /* not counted: nothing happens */
+    lt_awake_begin();
+    lt_count_up(); /* the caller is not waited for */
+    lt_gate_close(LT_NS_PER_S);
+    int64_t begin = lt_now();
+    lt_awake_wait(60 * LT_NS_PER_S); /* there is none */
+    pthread_t soon = spawn_ready(ends_soon);
+    lt_awake_wait(60 * LT_NS_PER_S);
+    CHECK(lt_now() - begin >= 50 * MS);
+    CHECK(lt_now() - begin < 30 * LT_NS_PER_S);
+    join(soon);
+    pthread_t awake = spawn_ready(is_awake);
+    begin = lt_now();
+    lt_awake_wait(10 * MS);
+    CHECK(lt_now() - begin >= 10 * MS);
+    pid_t pid = fork();
+    if (pid == 0) {
+        lt_awake_wait(60 * LT_NS_PER_S); /* those are not here */
+        _exit(lt_now() - begin < 30 * LT_NS_PER_S ? 0 : 1);
+    }
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    release(&may_end);
+    lt_awake_wait(60 * LT_NS_PER_S);
+    CHECK(lt_now() - begin < 30 * LT_NS_PER_S);
+    join(awake);
+    join(asleep);
+    lt_count_down();
+    lt_awake_end();
+    lt_gate_open();
+    CHECK(lt_count() == 0);
+}
+
 static void *is_born(void *arg) {
     sleep_ms(50);
     release(arg);
@@ -289,6 +372,7 @@ int main(void) {
     RUN(closing_is_patient_but_not_for_ever);
     RUN(those_who_are_refused_do_not_delay_the_closing);
     RUN(closing_is_patient_with_many);
+    RUN(who_is_awake_is_waited_for);
     RUN(births_are_waited_for);
     return 0;
 }

@@ -27,7 +27,7 @@ static lt_word ball;
 
 static void *plays(void *arg) {
     uint32_t mine = arg != NULL;
-    for (int i = 0; i < 5000; i++) {
+    for (int i = 0; i < TIMES(5000); i++) {
         while (atomic_load_explicit(&ball, memory_order_acquire) != mine) {
             (void)lt_wait(&ball, !mine, LT_FOREVER);
         }

@@ -1,0 +1,152 @@
+"""Waits that could never end, and what is raised instead."""
+
+import builtins
+import os
+import signal
+import sys
+
+from lowthread._interpreter import _get_main_thread_ident
+from lowthread._load import PYPY, ffi, lib, native
+from lowthread._threadlocal import threads_of_ours
+
+try:
+    PythonFinalizationError = builtins.PythonFinalizationError
+except AttributeError:
+
+    class PythonFinalizationError(RuntimeError):
+        """The interpreter is being finalized, and this would need another thread.
+
+        The interpreter's own since Python 3.13.
+        """
+
+        __module__ = "lowthread"
+
+
+class AbandonedLockError(RuntimeError):
+    """A lock was taken by a thread that got lost in a fork, and nobody can release it.
+
+    Raised by a wait without a timeout, in a child that has no thread but the one that waits, if
+    no signal handler could end the wait: the program has none, or the wait runs none.
+    The lock stays as it is; `_at_fork_reinit()` makes it free.
+    """
+
+    __module__ = "lowthread"
+
+
+#: How long the last thread of an interpreter waits for what other threads do without Python, in
+#: ns: more than the core takes to see that one does not come for a lock it was promised.
+LAST_WAIT = 2 * lib.lt_lock_lapse_ns
+
+
+def too_late_for(what, error=PythonFinalizationError):
+    """Return the exception for a wait that only a thread could end which has been stopped."""
+    return error(
+        f"can't {what} at interpreter shutdown: no thread is left that could end the wait"
+    )
+
+
+#: is_last_thread() tells whether the interpreter is being finalized, and no other thread can run
+#: Python, now or ever. PyPy stops no threads before the process ends.
+is_last_thread = sys.is_finalizing if native else bool
+
+
+# Threads by ident, with the names of those that `threading` knows, else None: those that got
+# lost in the forks up to this process, and, during a fork, those that exist as well.
+_lost = {}
+_known = {}
+
+
+def _idents():
+    """Return those of all threads, or of as many as can be asked for while they run."""
+    if PYPY:
+        # sys._current_frames() looks into frames that the other threads' compiled code has
+        # in registers, and the process crashes, or goes on with nonsense.
+        return [_get_main_thread_ident(), *threads_of_ours()]
+    try:
+        return list(native.current_frames())
+    except Exception:  # a hook of sys.addaudithook() may refuse that
+        return []
+
+
+def _before_fork():
+    global _known
+    _known = {**_lost, **dict.fromkeys(_idents())}
+    threading = sys.modules.get("threading")
+    # Not thread.name, which may be anything in a class derived from Thread.
+    for ident, thread in list(getattr(threading, "_active", {}).items()):
+        _known[ident] = vars(thread).get("_name")
+    if hasattr(threading, "_DeleteDummyThreadOnDel"):
+        _keep(threading._active_limbo_lock)
+
+
+def _after_fork_in_parent():
+    global _known
+    _known = {}
+    _let_go()
+
+
+def _after_fork_in_child():
+    global _lost, _known
+    _lost, _known = _known, {}
+    _let_go()
+    _kept.clear()
+
+
+# By the ident of a thread that forks: the lock of `threading` that it keeps meanwhile.
+_kept = {}
+
+
+def _keep(lock):
+    """Keep other threads from having `threading`'s lock of its list of threads at the fork.
+
+    Since 3.13, a value that is local to a thread may take this lock when it goes: that of a thread
+    which got lost, before `threading` makes a new lock in the child. That would hang.
+    """
+    _kept[lib.lt_ident()] = lock
+    lock.acquire(timeout=1)  # nobody has it for long; but rather not for ever
+
+
+def _let_go():
+    lock = _kept.pop(lib.lt_ident(), None)
+    if lock is not None and lock._is_owned():
+        lock.release()
+
+
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)
+
+
+def _can_be_released_by_a_handler():
+    handlers = map(signal.getsignal, signal.valid_signals())
+    return any(callable(h) and h is not signal.default_int_handler for h in handlers)
+
+
+def abandoned(lock, cell, runs_handlers=True):
+    """Return the exception for a wait for an abandoned lock.
+
+    None if the program handles signals, in this thread, that is: a handler may end the wait.
+
+    lock: the object that is waited for.
+    cell: its `lt_lock *`, or the address of that.
+    runs_handlers: whether signal handlers run during the wait.
+    """
+    if runs_handlers and _can_be_released_by_a_handler():
+        return None
+    cell = ffi.cast("lt_lock *", cell)
+    holders = [
+        f"{ident} ({name})" if name else str(ident)
+        for ident, name in _lost.items()
+        if lib.lt_lock_was_taken_by(cell, ident)
+    ]
+    holder = (
+        f"thread {' or '.join(holders)}, which got lost when this process was forked,"
+        if holders
+        else "a thread that this process, the child of a fork, does not have,"
+    )
+    return AbandonedLockError(
+        f"{lock!r} was taken by {holder} and no other thread can release it; "
+        "_at_fork_reinit() would"
+    )

@@ -1,0 +1,135 @@
+"""`with` for locks that are Python classes: no exception of a signal handler comes in between.
+
+The interpreter runs signal handlers between the instructions of Python code. So one that raises
+can end a method after it has taken the lock, and then the `with` statement has not been entered
+and nobody releases it; or end another before it has released the lock. From where a lock is
+taken to where the statement's body begins, and from the body's end to the release, there must
+be nothing but calls of C code. So what a `with` statement gets from the type as `__enter__`
+and `__exit__` are not methods but what these descriptors put together out of builtins:
+
+    (take it, prepare to wait, wait for it and take it).__contains__(True)
+
+where each step is an object that is compared with True by calling C, but for the second: that is
+Python code, may raise, and never equal. The third goes round between such two until the lock is
+taken. And to leave:
+
+    Struct("????").pack_into(buffer, 0, step, *exc_info)
+
+which asks for the truth of the step, and so calls it, and returns None. (It asks for that of the
+exception, too, which nearly always is one.) To PyPy's compiler these objects are transparent: all
+this takes it little longer than a method in Python.
+
+Such an `__enter__` has no arguments, and `__exit__` takes exactly three. So who asks the object
+itself for one of them, which a `with` statement does not, gets a method as always; not so who asks
+super().
+"""
+
+from itertools import cycle
+from operator import contains
+from struct import Struct
+from types import MethodType
+
+from lowthread._load import lib
+
+_now = lib.lt_now
+_pack = MethodType(MethodType(Struct("????").pack_into, bytearray(4)), 0)
+_get = object.__getattribute__
+
+
+class _Step:
+    """Something that is compared with True by a function."""
+
+    __slots__ = ("__eq__",)
+
+    def __init__(self, function):
+        self.__eq__ = function
+
+
+class _Truth:
+    """Something whose truth a function tells."""
+
+    __slots__ = ("__bool__",)
+
+    def __init__(self, function):
+        self.__bool__ = function
+
+
+class _Wait:
+    """The steps of a wait: to prepare it, and itself."""
+
+    __slots__ = ("__eq__", "enter", "lock")
+
+    def __init__(self, enter, lock):
+        self.enter = enter
+        self.lock = lock
+
+    def prepare(self, _):
+        """Before the first wait: do all that may raise; return false."""
+        self.enter.prepare(self.lock, True)
+        wait = MethodType(MethodType(self.enter.wait, self.enter.cell_of(self.lock)), _now())
+        self.__eq__ = MethodType(contains, cycle((_Step(wait), _Step(self.prepare_again))))
+        return False
+
+    def prepare_again(self, _):
+        """The same before each other one."""
+        self.enter.prepare(self.lock, False)
+        return False
+
+
+class Enter:
+    """The attribute `__enter__` of a type of locks.
+
+    method: the same as a method in Python.
+    take: a function of the core that takes the lock if that can be done at once.
+    wait: one that waits and takes it, from a given time; false: it was interrupted.
+    prepare: prepare(lock, is_new) is called before each wait, and may raise.
+
+    To be set: cell_of, a function that returns a lock's `lt_lock *` or `lt_rlock *`.
+    """
+
+    def __init__(self, method, take, wait, prepare):
+        self.method = method
+        self.take = take
+        self.wait = wait
+        self.prepare = prepare
+
+    def __get__(self, lock, cls=None):
+        if lock is None:
+            return self.method
+        wait = _Wait(self, lock)
+        take = _Step(MethodType(self.take, self.cell_of(lock)))
+        return MethodType((take, _Step(wait.prepare), wait).__contains__, True)
+
+
+class Exit:
+    """The attribute `__exit__` of a type of locks.
+
+    method: as for `Enter`.
+    release: a function of the core that releases the lock; false: it was not held.
+    complain: raises what that means.
+
+    To be set: cell_of, as for `Enter`.
+    """
+
+    def __init__(self, method, release, complain):
+        self.method = method
+        self.release = release
+        self.complain = complain
+
+    def __get__(self, lock, cls=None):
+        if lock is None:
+            return self.method
+        steps = _Step(MethodType(self.release, self.cell_of(lock))), _Step(self.complain)
+        return MethodType(_pack, _Truth(MethodType(steps.__contains__, True)))
+
+
+def get_attribute(self, name):
+    """Be the `__getattribute__` of a type that has these."""
+    if name in ("__enter__", "__exit__"):
+        for cls in type(self).__mro__:
+            if name in vars(cls):
+                found = vars(cls)[name]
+                if isinstance(found, (Enter, Exit)):
+                    return MethodType(found.method, self)
+                break
+    return _get(self, name)
