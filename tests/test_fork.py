@@ -2,7 +2,8 @@
 
 import sys
 
-from conftest import FORKING, run_script
+import pytest
+from conftest import FORKING, PYPY, run_script
 
 # Since 3.12, forking with threads is warned of; it is what is tested here.
 PYTHON = (sys.executable, "-W", "ignore::DeprecationWarning")
@@ -106,9 +107,7 @@ assert done.acquire(timeout=30)
     )
 
 
-def test_forks_amid_business():
-    fork(
-        """
+BUSINESS = """
 stop = []
 locks = [lowthread.allocate_lock() for _ in range(3)]
 def business():
@@ -117,6 +116,13 @@ def business():
         n += 1
         if locks[n % 3].acquire(timeout=0.001):
             locks[n % 3].release()
+"""
+
+
+def test_forks_amid_business():
+    fork(
+        BUSINESS
+        + """
 def child():
     own = lowthread.allocate_lock()
     with own:
@@ -130,6 +136,92 @@ for _ in range(4):
 for _ in range(30):
     in_child(child)
 stop.append(True)
+"""
+    )
+
+
+def test_forks_beside_compiled_code():
+    """PyPy's sys._current_frames() takes such frames apart, and the threads crash."""
+    fork(
+        BUSINESS
+        + """
+for _ in range(6):
+    lowthread.start_new_thread(business, ())
+time.sleep(1)  # until the loop is compiled
+for _ in range(200):
+    in_child(int)
+stop.append(True)
+wait_until(lambda: lowthread._count() == 0)
+"""
+    )
+
+
+@pytest.mark.parametrize("install", [False, True])
+def test_forks_while_a_thread_looks_at_the_list_of_threads(install):
+    """Since 3.13, what threads that `threading` did not start leave behind takes its lock."""
+    fork(
+        f"install = {install}"
+        """
+if install:
+    lowthread.install()
+import threading
+stop = False
+gate = lowthread.allocate_lock()
+gate.acquire()
+def visitor():
+    threading.current_thread()
+    gate.acquire()
+def list_them():
+    while not stop:
+        with threading._active_limbo_lock:
+            time.sleep(0.002)
+for function in (visitor, list_them):
+    started(function)
+for _ in range(30):
+    in_child(int)
+with threading._active_limbo_lock:
+    in_child(int)
+    assert threading._active_limbo_lock._is_owned()
+stop = True
+gate.release()
+wait_until(lambda: lowthread._count() == 0)
+assert not threading._active_limbo_lock._is_owned()
+assert threading._active_limbo_lock.acquire(timeout=30)
+"""
+    )
+
+
+def test_a_fork_does_not_wait_for_ever_for_who_has_the_list_of_threads():
+    fork(
+        """
+import threading
+gate = lowthread.allocate_lock()
+gate.acquire()
+def has_it():
+    with threading._active_limbo_lock:
+        gate.acquire()
+started(has_it)
+in_child(int)
+assert lowthread._count() == 1
+gate.release()
+wait_until(lambda: lowthread._count() == 0)
+assert threading._active_limbo_lock.acquire(timeout=30)
+"""
+    )
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_a_fork_leaves_the_garbage_collector_as_it_is(collects):
+    fork(
+        f"collects = {collects}"
+        """
+import gc
+if not collects:
+    gc.disable()
+def check():
+    assert gc.isenabled() is collects
+in_child(check)
+check()
 """
     )
 
@@ -184,6 +276,47 @@ for thread in threads:
     thread.join()
 assert forks > 20, forks
 wait_until(lambda: lowthread._count() == 0)
+""",
+        python=PYTHON,
+    ).ok()
+
+
+@pytest.mark.skipif(PYPY, reason="it is CPython's way to count references that lets it happen")
+def test_forks_while_destructors_run_and_threads_end():
+    """What is done before a fork may not run the garbage collector with a lock of threads."""
+    run_script(
+        FORK
+        + """
+import gc, sys
+gate = lowthread.allocate_lock()
+gate.acquire()
+class Garbage:
+    def __init__(self):
+        self.itself = self
+    def __del__(self):
+        for _ in range(3000):  # takes a while, so that another thread gets the GIL
+            pass
+def short():
+    end = time.monotonic() + 0.002
+    while time.monotonic() < end:
+        pass
+def start_some():
+    while not gate.acquire(timeout=0.001):
+        lowthread.start_new_thread(short, ())
+for _ in range(60):
+    lowthread.start_new_thread(gate.acquire, (True, 40))
+starter = lowthread.start(start_some)
+time.sleep(0.2)
+sys.setswitchinterval(1e-4)
+gc.collect()
+gc.freeze()
+gc.set_threshold(60)
+end = time.monotonic() + 5
+while time.monotonic() < end:
+    made = Garbage(), Garbage(), Garbage()
+    del made
+    in_child(int)
+os._exit(0)
 """,
         python=PYTHON,
     ).ok()

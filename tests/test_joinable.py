@@ -153,6 +153,12 @@ def test_none_is_no_handle(module):
             r"argument for start_joinable_thread\(\) given by name \('function'\) "
             r"and position \(1\)",
         ),
+        (
+            (nothing,),
+            {"unknown": 1, "function": nothing},
+            r"argument for start_joinable_thread\(\) given by name \('function'\) "
+            r"and position \(1\)",
+        ),
     ],
 )
 def test_wrong_arguments(module, args, kwargs, message):

@@ -253,3 +253,22 @@ class TestNothingIsImportedForThem:
             "TypeError(\"'str' object cannot be interpreted as an integer\")",
         ]
         assert "can't create new thread at interpreter shutdown" in start
+
+
+@pytest.mark.skipif(CFFI, reason="a function in Python has Python's own words")
+@pytest.mark.parametrize("make", [lowthread.allocate_lock, lowthread.RLock])
+def test_blocking_is_asked_for_its_truth_before_names_are_looked_at(make):
+    class Untrue:
+        def __bool__(self):
+            raise KeyError("bool")
+
+    acquire = make().acquire
+    for call in [
+        lambda: acquire(Untrue(), x=1),
+        lambda: acquire(x=1, blocking=Untrue()),
+        lambda: acquire(Untrue(), blocking=1),
+    ]:
+        with pytest.raises(KeyError, match="bool"):
+            call()
+    with pytest.raises(TypeError, match="takes at most 2 arguments"):
+        acquire(Untrue(), 1, x=1)

@@ -7,7 +7,6 @@ import time
 
 import pytest
 from conftest import (
-    CFFI,
     LONG,
     Raised,
     handling,
@@ -138,18 +137,19 @@ def test_a_lock_is_not_left_held_by_a_with_statement_that_a_handler_ends(lock):
             lock.acquire()
 
 
-@pytest.mark.skipif(CFFI, reason="where methods are Python, there is a gap of one instruction")
 @pytest.mark.parametrize("make", ["allocate_lock", "RLock"])
 def test_no_gap_between_the_lock_and_the_with_statement(make):
     run_script(
         """
-        import signal, sys, lowthread
+        import gc, signal, sys, lowthread
         class Raised(Exception):
             pass
         def handler(*args):
             raise Raised
         signal.signal(signal.SIGALRM, handler)
         lock = getattr(lowthread, sys.argv[1])()
+        # The end of an import has callbacks. What a handler raises in one of those is lost.
+        gc.collect()
         left = 0
         for _ in range(300):
             try:
@@ -162,8 +162,8 @@ def test_no_gap_between_the_lock_and_the_with_statement(make):
             if lock.locked():
                 left += 1
                 lock._at_fork_reinit()
-        # 3.9 and 3.10 themselves have a gap before the `with` block; 3.11 on have none.
-        assert left <= (30 if sys.version_info < (3, 11) else 0), left
+        # 3.9 itself has gaps around the `with` block, and so has PyPy.
+        assert left <= (30 if sys.version_info < (3, 10) else 0), left
         """,
         make,
     ).ok()
@@ -269,40 +269,3 @@ def test_waits_that_are_interrupted_without_end():
         """
     )
     result.ok()
-
-
-def test_a_signal_right_after_another_is_not_late():
-    """One that comes while the wait is taken up again, which it has been for long."""
-    out = run_script(
-        """
-        import signal, threading, time
-        import lowthread
-        lock = lowthread.allocate_lock()
-        lock.acquire()
-        main = threading.main_thread().ident
-        alarms, delay = [], 0.0
-        def again(*args):
-            signal.setitimer(signal.ITIMER_REAL, delay)
-        def alarm(*args):
-            alarms.append(time.monotonic())
-        signal.signal(signal.SIGUSR1, again)
-        signal.signal(signal.SIGALRM, alarm)
-        late = 0
-        def send():
-            global delay, late
-            time.sleep(2)
-            for n in range(60):
-                delay = (1 + n) * 1e-6
-                signal.pthread_kill(main, signal.SIGUSR1)
-                begin = time.monotonic()
-                while len(alarms) == n:
-                    time.sleep(0.001)
-                late += time.monotonic() - begin > 0.5
-            lock.release()
-        lowthread.start_new_thread(send, ())
-        lock.acquire()
-        print(late)
-        """
-    ).ok()
-    # The instant before the sleep cannot be helped.
-    assert int(out) <= 6

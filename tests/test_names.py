@@ -31,7 +31,7 @@ OF_THREADING = [
 ]
 OF_3_14 = ["set_name", "_get_name", "_NAME_MAXLEN"]
 MORE = ["backend", "__version__", "start", "ThreadHandle", "ThreadStartError"]
-MORE += ["install", "uninstall"]
+MORE += ["install", "uninstall", "AbandonedLockError", "PythonFinalizationError"]
 
 SIGNATURES = {
     "start_new_thread": "(function, args, kwargs={}, /)",
@@ -150,4 +150,4 @@ def test_wrong_number_of_arguments(name, args, message):
 
 def test_the_example_of_the_readme():
     example = (ROOT / "README.md").read_text().split("```python\n")[1].split("```")[0]
-    assert run_script(example).ok() == "hello from a thread\n"
+    assert run_script(example).ok() == "hello from a thread\nhello from another\n"

@@ -256,12 +256,31 @@ def test_acquire_restore_waits(held_elsewhere):
         ((1, 2, 3), "argument 1 must be sequence of length 2, not 3"),
         (("1", 2), "argument 1, item 0 must be int, not str"),
         ((1, 2.5), "argument 1, item 1 must be int, not float"),
+        ((1, None), "argument 1, item 1 must be int, not None"),
         ("ab", "argument 1, item 0 must be int, not str"),
     ],
 )
 def test_acquire_restore_takes_two_ints(lock, state, message):
     with pytest.raises(TypeError, match=re.escape(message)):
         lock._acquire_restore(state)
+    assert not lock.locked()
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [([], "argument 1, item 0 is not retrievable"), ([1], "argument 1, item 1 is not retrievable")]
+    + [(["1"], "argument 1, item 0 must be int, not str")],
+)
+def test_acquire_restore_looks_at_one_item_after_the_other(lock, items, message):
+    class Sequence:
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, position):
+            return items[position]
+
+    with pytest.raises(TypeError, match=re.escape(message)):
+        lock._acquire_restore(Sequence())
     assert not lock.locked()
 
 
@@ -565,6 +584,7 @@ def test_methods_have_docstrings(name):
 
 @pytest.mark.skipif(PYPY, reason="there is no counting of references on PyPy")
 def test_no_reference_is_lost_or_kept():
+    gc.collect()
     before = sys.getrefcount(lowthread.RLock)
     for _ in range(1000):
         lock = lowthread.RLock()

@@ -1,14 +1,18 @@
 /* To be preloaded.  While or after keep_gil() is called with the GIL, a thread that asks for
- * that in vain takes a while to look again, the second time; the process takes longer to
- * end, once the interpreter is gone. */
+ * that in vain takes a while to look again, the second time: SLOW_GIL_MS of the environment, or
+ * 400.  The process takes longer to end, once the interpreter is gone. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { PAUSE_US = 400000 };
+static unsigned pause_us(void) {
+    const char *ms = getenv("SLOW_GIL_MS");
+    return 1000 * (ms != NULL ? (unsigned)atoi(ms) : 400);
+}
 
 static atomic_int is_kept;
 
@@ -31,10 +35,10 @@ int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
     int error = real(cond, mutex, deadline);
     if (atomic_load(&is_kept) && ++calls == 2) {
         pthread_mutex_unlock(mutex);
-        usleep(PAUSE_US);
+        usleep(pause_us());
         pthread_mutex_lock(mutex);
     }
     return error;
 }
 
-__attribute__((destructor)) static void end(void) { usleep(2 * PAUSE_US); }
+__attribute__((destructor)) static void end(void) { usleep(2 * pause_us()); }
