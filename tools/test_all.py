@@ -1,5 +1,7 @@
 """Run `make test` for every interpreter found and each backend, with a line for each.
 
+The backends of an interpreter have one build and run at the same time.
+
 The exit status is 1 if the tests of one fail, or if there is no interpreter at all. Options
 are passed on to make.
 """
@@ -8,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from interpreters import interpreters
 
@@ -47,11 +50,13 @@ def main():
     found = interpreters()
     if not found:
         sys.exit("No interpreter was found: install python3 (3.9 or later) or pypy3.")
-    results = [
-        test(name, path, backend, sys.argv[1:])
-        for name, path in found.items()
-        for backend in backends(name)
-    ]
+    results = []
+    for name, path in found.items():
+        build = ["make", "--no-print-directory", "build", f"PYTHON={path}", *sys.argv[1:]]
+        subprocess.run(build, stdout=subprocess.DEVNULL, check=False)  # or `make test` says why
+        with ThreadPoolExecutor() as pool:
+            runs = [pool.submit(test, name, path, b, sys.argv[1:]) for b in backends(name)]
+        results += [run.result() for run in runs]
     sys.exit(not all(results))
 
 
