@@ -147,7 +147,7 @@ def test_the_interpreter_stays_until_no_thread_asks_for_its_gil(slow_gil):
 
 @preloads
 @pytest.mark.skipif(PYPY, reason="PyPy waits for its GIL in another way")
-@pytest.mark.parametrize("interval, ms, threads", [(0.005, 40, 3), (0.5, 400, 3)])
+@pytest.mark.parametrize("interval, ms, threads", [(0.005, 40, 3), (0.7, 300, 3)])
 def test_threads_that_run_python_are_told_to_end_before_the_interpreter_is_gone(
     interval, ms, threads, slow_gil
 ):
