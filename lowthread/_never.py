@@ -50,10 +50,13 @@ def too_late_for(what, error=PythonFinalizationError):
 is_last_thread = sys.is_finalizing if native else bool
 
 
-# Threads by ident, with the names of those that `threading` knows, else None: those that got
-# lost in the forks up to this process, and, during a fork, those that exist as well.
+# Threads that got lost in the forks up to this process, by ident, with the names of those that
+# `threading` knows, else None.
 _lost = {}
-_known = {}
+
+# By the ident of a thread that forks: what `_lost` will be in the child. A list, for a signal
+# handler may fork as well, in the middle of that.
+_forks = {}
 
 
 def _idents():
@@ -69,47 +72,54 @@ def _idents():
 
 
 def _before_fork():
-    global _known
-    _known = {**_lost, **dict.fromkeys(_idents())}
+    known = dict(_lost)
+    _forks.setdefault(lib.lt_ident(), []).append(known)  # first of all: the end of the fork pops
+    known.update(dict.fromkeys(_idents()))
     threading = sys.modules.get("threading")
     # Not thread.name, which may be anything in a class derived from Thread.
     for ident, thread in list(getattr(threading, "_active", {}).items()):
-        _known[ident] = vars(thread).get("_name")
-    if hasattr(threading, "_DeleteDummyThreadOnDel"):
-        _keep(threading._active_limbo_lock)
+        known[ident] = vars(thread).get("_name")
+    _let_lost_threads_go(threading)
 
 
 def _after_fork_in_parent():
-    global _known
-    _known = {}
-    _let_go()
+    ident = lib.lt_ident()
+    forks = _forks[ident]
+    forks.pop()
+    if not forks:
+        del _forks[ident]
 
 
 def _after_fork_in_child():
-    global _lost, _known
-    _lost, _known = _known, {}
-    _let_go()
-    _kept.clear()
+    global _lost
+    _lost = _forks[lib.lt_ident()].pop()
+    _forks.clear()
+    _pids[:] = [os.getpid()]
 
 
-# By the ident of a thread that forks: the lock of `threading` that it keeps meanwhile.
-_kept = {}
+_pids = [os.getpid()]  # this process, but in a child of a fork before the hook above
 
 
-def _keep(lock):
-    """Keep other threads from having `threading`'s lock of its list of threads at the fork.
+def _let_lost_threads_go(threading):
+    """Have what lost threads leave in `threading` not take a lock that may be lost with them.
 
-    Since 3.13, a value that is local to a thread may take this lock when it goes: that of a thread
-    which got lost, before `threading` makes a new lock in the child. That would hang.
+    Since 3.13, threads that `threading` did not start, but knows, have a value that is local to
+    them and takes the lock of its list of threads when it goes. In a child, those of lost threads
+    go before `threading` makes a new lock; and a moment later, it clears the list.
     """
-    _kept[lib.lt_ident()] = lock
-    lock.acquire(timeout=1)  # nobody has it for long; but rather not for ever
+    # The lock cannot be kept by who forks: whoever has a lock that another module's hook waits
+    # for before the fork may be about to start a thread.
+    tracker = getattr(threading, "_DeleteDummyThreadOnDel", None)
+    if tracker is None or tracker.__del__.__module__ == __name__:
+        return
+    remove = tracker.__del__
 
+    # Defaults, for at the interpreter's end the module's names may be gone.
+    def __del__(self, remove=remove, getpid=os.getpid, pids=_pids):
+        if getpid() in pids:
+            remove(self)
 
-def _let_go():
-    lock = _kept.pop(lib.lt_ident(), None)
-    if lock is not None and lock._is_owned():
-        lock.release()
+    tracker.__del__ = __del__
 
 
 os.register_at_fork(

@@ -21,8 +21,8 @@ def started(function):
 )
 
 
-def fork(script):
-    run_script(FORK + script, python=PYTHON).ok()
+def fork(script, first=""):
+    run_script(first + FORK + script, python=PYTHON).ok()
 
 
 def test_a_lock_that_a_lost_thread_held_stays_held():
@@ -191,7 +191,7 @@ assert threading._active_limbo_lock.acquire(timeout=30)
     )
 
 
-def test_a_fork_does_not_wait_for_ever_for_who_has_the_list_of_threads():
+def test_a_fork_does_not_wait_for_who_has_the_list_of_threads():
     fork(
         """
 import threading
@@ -207,6 +207,31 @@ gate.release()
 wait_until(lambda: lowthread._count() == 0)
 assert threading._active_limbo_lock.acquire(timeout=30)
 """
+    )
+
+
+def test_a_fork_that_waits_for_who_starts_a_thread():
+    """As with concurrent.futures, whose lock is taken before a fork and for a thread's start."""
+    fork(
+        """
+def start_one():
+    with theirs:
+        ready.release()
+        time.sleep(0.3)
+        threading.Thread(target=int).start()
+ready = lowthread.allocate_lock()
+ready.acquire()
+thread = lowthread.start(start_one)
+ready.acquire()
+in_child(int)
+assert thread.join(30) is True
+""",
+        # The last before the fork is what was registered first.
+        first="""
+import os, threading
+theirs = threading.Lock()
+os.register_at_fork(before=theirs.acquire, after_in_parent=theirs.release)
+""",
     )
 
 

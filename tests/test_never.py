@@ -363,6 +363,30 @@ holder.join()
     )
 
 
+def test_two_threads_fork_at_once():
+    """The hooks of one are called amid those of the other."""
+    run_script(
+        """
+import os
+others = [lambda: in_child(int)]
+def fork_as_well():
+    if others:
+        started(others.pop()).join()
+os.register_at_fork(before=fork_as_well)  # the last of them, as it is the first here
+"""
+        + CHILD
+        + """
+holder = started(holds)
+wait_until(lock.locked)
+in_child(lambda: raises(lock.acquire, "(the holder)"))
+gate.release()
+holder.join()
+""",
+        "allocate_lock",
+        python=QUIET,
+    ).ok()
+
+
 @makes
 def test_what_the_forking_thread_has_is_its_own(make):
     """Nobody could release it, if it is a plain lock, but it is no lost thread's: it waits."""
