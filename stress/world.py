@@ -64,7 +64,8 @@ class World:
         self.locks = [Guarded(lowthread.LockType()) for _ in range(locks)]
         self.rlocks = [Guarded(lowthread.RLock()) for _ in range(2)]
         self.for_handlers = Guarded(lowthread.LockType())
-        self.tug = lowthread.LockType()  # the main thread's exceptions leave a `with` of it
+        # The main thread's exceptions leave a `with` of it: not for a lock with methods in Python.
+        self.tug = lowthread.allocate_lock()
         self.living = {}  # ident: what tells the thread from others
         self.latest = collections.deque(maxlen=1000)  # what the latest threads have reported
         self.is_over = False
