@@ -117,7 +117,7 @@ def test_a_thread_whose_function_is_gone_is_not_counted():
         weakref.finalize(function, gone.append, True)
         lowthread.start_new_thread(function, ())
 
-    for _ in range(100):
+    for _ in range(40):
         start()
         wait_until(lambda: gone or (gc.collect() and gone))
         wait_until(lambda: lowthread._count() == 0)

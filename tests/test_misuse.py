@@ -271,12 +271,11 @@ def trace(frame, event, arg):
     return trace
 threading.settrace(trace)
 threading.setprofile(trace)
-for _ in range(5):
-    threads = [threading.Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+threads = [threading.Thread(target=work) for _ in range(3)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
 threading.settrace(None)
 threading.setprofile(None)
 """,
