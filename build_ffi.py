@@ -20,7 +20,7 @@ PYPY = sys.implementation.name == "pypy"
 
 WAITS = ("futex", "pthread")
 CORE = ("handle", "lock", "park", "rlock", "thread")
-CPYTHON = ("cpython", "functions", "lock_type", "rlock_type", "types")
+CPYTHON = ("cpython", "fork", "functions", "lock_type", "rlock_type", "types")
 
 
 def wait_choice():

@@ -383,14 +383,32 @@ void lt_birth_lost(void) {
 /* A lock and not a mutex, because what is done under it may take as long as whoever forks
  * keeps the GIL. */
 static lt_lock being_born;
-static const int64_t fork_patience_ns = LT_NS_PER_S;
+
+/* Microseconds are enough, if whoever is in there needs nothing that the forking thread has; and
+ * if he does, such as the GIL where tracemalloc is on, all Python stands still for so long. */
+static const int64_t fork_patience_ns = 20 * LT_NS_PER_MS;
+
+/* Relaxed: it is set before there are threads, or again to the same. */
+static atomic_bool births_are_guarded;
+
+void lt_births_are_guarded(bool by_python) {
+    atomic_store_explicit(&births_are_guarded, by_python, memory_order_relaxed);
+}
+
+static bool guards_births(void) {
+    return !atomic_load_explicit(&births_are_guarded, memory_order_relaxed);
+}
 
 void lt_birth_enter(void) {
-    while (lt_lock_acquire(&being_born, lt_now(), LT_FOREVER, NULL) != LT_ACQUIRED) {
+    while (guards_births() && lt_lock_acquire(&being_born, lt_now(), LT_FOREVER, NULL) != LT_ACQUIRED) {
     }
 }
 
-void lt_birth_leave(void) { (void)lt_lock_release(&being_born); }
+void lt_birth_leave(void) {
+    if (guards_births()) {
+        (void)lt_lock_release(&being_born);
+    }
+}
 
 /* ---- fork ---- */
 
@@ -398,10 +416,10 @@ static bool keeps_births_out; /* whoever forks: with what lt_handle_before_fork(
 
 static void before_fork(void) {
     int64_t since = lt_now();
-    int verdict;
-    do {
+    int verdict = LT_INTERRUPTED;
+    while (guards_births() && verdict == LT_INTERRUPTED) {
         verdict = lt_lock_acquire(&being_born, since, since + fork_patience_ns, NULL);
-    } while (verdict == LT_INTERRUPTED);
+    }
     lt_handle_before_fork();
     keeps_births_out = verdict == LT_ACQUIRED;
 }

@@ -95,8 +95,10 @@ static const long lt_birth_retry_ns = 10 * LT_NS_PER_MS;
 static const int64_t lt_birth_patience_ns = 5 * LT_NS_PER_S;
 void lt_birth_lost(void);
 
-/* Around what makes a newborn known to Python: a fork waits until nobody is in there, for a
- * second at most, since the child would find half of it, locks and all. */
+/* Around what makes a newborn known to Python: a fork waits until nobody is in there, but not for
+ * long, since the child would find half of it, locks and all.  Not so when it has been said that
+ * forks are guarded by Python. */
+void lt_births_are_guarded(bool by_python);
 void lt_birth_enter(void);
 void lt_birth_leave(void);
 

@@ -6,7 +6,7 @@ import signal
 import sys
 
 from lowthread._interpreter import _get_main_thread_ident
-from lowthread._load import PYPY, ffi, lib, native
+from lowthread._load import ffi, lib, native
 from lowthread._threadlocal import threads_of_ours
 
 try:
@@ -54,47 +54,36 @@ is_last_thread = sys.is_finalizing if native else bool
 # `threading` knows, else None.
 _lost = {}
 
-# By the ident of a thread that forks: what `_lost` will be in the child. A list, for a signal
-# handler may fork as well, in the middle of that.
+# By the ident of a thread that forks: a note for the child. On CPython that is the arguments of
+# `_known`, elsewhere its result.
 _forks = {}
 
 
-def _idents():
-    """Return those of all threads, or of as many as can be asked for while they run."""
-    if PYPY:
-        # sys._current_frames() looks into frames that the other threads' compiled code has
-        # in registers, and the process crashes, or goes on with nonsense.
-        return [_get_main_thread_ident(), *threads_of_ours()]
-    try:
-        return list(native.current_frames())
-    except Exception:  # a hook of sys.addaudithook() may refuse that
-        return []
+def _known(idents, active):
+    # Not thread.name, which may be anything in a class derived from Thread.
+    names = {ident: vars(thread).get("_name") for ident, thread in active.items()}
+    return {**dict.fromkeys(idents), **names}
 
 
 def _before_fork():
-    known = dict(_lost)
-    _forks.setdefault(lib.lt_ident(), []).append(known)  # first of all: the end of the fork pops
-    known.update(dict.fromkeys(_idents()))
-    threading = sys.modules.get("threading")
-    # Not thread.name, which may be anything in a class derived from Thread.
-    for ident, thread in list(getattr(threading, "_active", {}).items()):
-        known[ident] = vars(thread).get("_name")
-    _let_lost_threads_go(threading)
+    """PyPy's; an exception of a signal handler that runs in here is printed and forgotten.
 
-
-def _after_fork_in_parent():
-    ident = lib.lt_ident()
-    forks = _forks[ident]
-    forks.pop()
-    if not forks:
-        del _forks[ident]
+    So there is no such hook after the fork in the parent, and this notes names, not threads.
+    """
+    # sys._current_frames() would look into frames that the other threads' compiled code has in
+    # registers, and the process crashes, or goes on with nonsense.
+    idents = [_get_main_thread_ident(), *threads_of_ours()]
+    active = getattr(sys.modules.get("threading"), "_active", {}).copy()
+    _forks[lib.lt_ident()] = _known(idents, active)
 
 
 def _after_fork_in_child():
     global _lost
-    _lost = _forks[lib.lt_ident()].pop()
-    _forks.clear()
     _pids[:] = [os.getpid()]
+    note = _forks.pop(lib.lt_ident(), None)  # there may have been no memory for one
+    _forks.clear()
+    if note is not None:
+        _lost = {**_lost, **(_known(*note) if native else note)}
 
 
 _pids = [os.getpid()]  # this process, but in a child of a fork before the hook above
@@ -122,11 +111,10 @@ def _let_lost_threads_go(threading):
     tracker.__del__ = __del__
 
 
-os.register_at_fork(
-    before=_before_fork,
-    after_in_parent=_after_fork_in_parent,
-    after_in_child=_after_fork_in_child,
-)
+if native:
+    _before_fork, _after_fork_in_parent = native.fork_hooks(_forks, _let_lost_threads_go)
+    os.register_at_fork(after_in_parent=_after_fork_in_parent)
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
 
 
 def _can_be_released_by_a_handler():
@@ -156,7 +144,9 @@ def abandoned(lock, cell, runs_handlers=True):
         if holders
         else "a thread that this process, the child of a fork, does not have,"
     )
+    # Not the lock's own __repr__, which may take it.
+    cls = next(c for c in type(lock).__mro__ if c.__module__ == "lowthread")
     return AbandonedLockError(
-        f"{lock!r} was taken by {holder} and no other thread can release it; "
+        f"{cls.__repr__(lock)} was taken by {holder} and no other thread can release it; "
         "_at_fork_reinit() would"
     )

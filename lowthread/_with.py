@@ -67,13 +67,15 @@ class _Wait:
         """Before the first wait: do all that may raise; return false."""
         self.enter.prepare(self.lock, True)
         wait = MethodType(MethodType(self.enter.wait, self.enter.cell_of(self.lock)), _now())
-        self.__eq__ = MethodType(contains, cycle((_Step(wait), _Step(self.prepare_again))))
+        again = MethodType(MethodType(_prepare_again, self.enter), self.lock)  # without a cycle
+        self.__eq__ = MethodType(contains, cycle((_Step(wait), _Step(again))))
         return False
 
-    def prepare_again(self, _):
-        """The same before each other one."""
-        self.enter.prepare(self.lock, False)
-        return False
+
+def _prepare_again(enter, lock, _):
+    """Do the same before each other wait."""
+    enter.prepare(lock, False)
+    return False
 
 
 class Enter:

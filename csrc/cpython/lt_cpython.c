@@ -289,27 +289,6 @@ static PyObject *interpreter_id(PyObject *module, PyObject *unused) {
     return PyLong_FromLongLong(PyInterpreterState_GetID(PyInterpreterState_Get()));
 }
 
-PyDoc_STRVAR(current_frames_doc,
-"current_frames()\n--\n\n"
-"Returns what sys._current_frames() does, and collects no garbage meanwhile: that function of\n"
-"3.11 does so with a lock that ending threads ask for, and may hang (gh-106883).");
-
-static PyObject *current_frames(PyObject *module, PyObject *unused) {
-    (void)module;
-    (void)unused;
-#if PY_VERSION_HEX >= 0x030A0000
-    int collects = PyGC_Disable();
-#endif
-    PyObject *ask = PySys_GetObject("_current_frames"); /* borrowed */
-    PyObject *frames = ask == NULL ? PyDict_New() : PyObject_CallFunctionObjArgs(ask, NULL);
-#if PY_VERSION_HEX >= 0x030A0000
-    if (collects) {
-        (void)PyGC_Enable();
-    }
-#endif
-    return frames;
-}
-
 PyDoc_STRVAR(prepare_exit_doc,
 "prepare_exit()\n--\n\n"
 "To be called by atexit.  Threads may still be started afterwards.");
@@ -452,6 +431,12 @@ static int add_gate(long version) {
     if (dict == NULL || PyDict_GetItemString(dict, name) != NULL) {
         return 0; /* the second: somebody imports lowthread afresh */
     }
+    /* What threads read without the GIL: not again when there may be some. */
+    awake_matters = version >> 16 == 0x030A;
+    learn_to_make_states(version);
+    /* Since 3.13, os.fork() has the lock under which a state is made, and makes it anew in the
+     * child.  To wait for who waits for that lock would be in vain. */
+    lt_births_are_guarded(version >= 0x030D0000);
     gate_patience_ns =
         version >= 0x030E0000 ? gate_patience_if_hung_ns : gate_patience_if_ended_ns;
     lt_gate_open();
@@ -475,8 +460,6 @@ static int module_exec(PyObject *module) {
     if (version == -1 || add_gate(version) < 0) {
         return -1;
     }
-    awake_matters = version >> 16 == 0x030A;
-    learn_to_make_states(version);
     lt_state *state = PyModule_GetState(module);
     state->lock_type = lt_lock_type(module);
     Py_XINCREF(state->lock_type);
@@ -516,7 +499,8 @@ static void module_free(void *module) {
 }
 
 static PyMethodDef methods[] = {
-    {"current_frames", current_frames, METH_NOARGS, current_frames_doc},
+    {"current_frames", lt_current_frames, METH_NOARGS, lt_current_frames_doc},
+    {"fork_hooks", lt_fork_hooks, METH_VARARGS, lt_fork_hooks_doc},
     {"interpreter_id", interpreter_id, METH_NOARGS, interpreter_id_doc},
     {"prepare_exit", prepare_exit, METH_NOARGS, prepare_exit_doc},
     {"set_callbacks", lt_set_callbacks, METH_VARARGS, lt_set_callbacks_doc},

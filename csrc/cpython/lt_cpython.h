@@ -46,6 +46,10 @@ extern PyModuleDef lt_module;
 extern const char lt_set_callbacks_doc[];
 PyObject *lt_set_callbacks(PyObject *module, PyObject *args);
 
+extern const char lt_current_frames_doc[], lt_fork_hooks_doc[];
+PyObject *lt_current_frames(PyObject *module, PyObject *unused);
+PyObject *lt_fork_hooks(PyObject *module, PyObject *args);
+
 /* Gives `object`, which may be NULL with an exception, to a module: 0, or -1 with an
  * exception. */
 int lt_add(PyObject *module, const char *name, PyObject *object);
