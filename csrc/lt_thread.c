@@ -376,6 +376,11 @@ void lt_births_wait(int64_t patience_ns) {
     atomic_store_explicit(&births_awaited, false, memory_order_seq_cst);
 }
 
+/* Acquire: what the newborns did is seen. */
+bool lt_births_none(void) {
+    return atomic_load_explicit(&births, memory_order_acquire) == 0;
+}
+
 void lt_birth_lost(void) {
     fputs("lowthread: out of memory: a thread was started and lost\n", stderr);
 }
@@ -400,7 +405,8 @@ static bool guards_births(void) {
 }
 
 void lt_birth_enter(void) {
-    while (guards_births() && lt_lock_acquire(&being_born, lt_now(), LT_FOREVER, NULL) != LT_ACQUIRED) {
+    while (guards_births() &&
+           lt_lock_acquire(&being_born, lt_now(), LT_FOREVER, NULL) != LT_ACQUIRED) {
     }
 }
 

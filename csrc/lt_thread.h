@@ -87,6 +87,7 @@ void lt_gate_open(void); /* for an interpreter that is started anew */
 void lt_birth_begin(void);
 void lt_birth_end(void);
 void lt_births_wait(int64_t patience_ns);
+bool lt_births_none(void);
 
 /* A newborn for which Python has no memory tries again, so often and for so long, where the
  * starter has been told that there is a thread: it is late rather than lost.  After that there is

@@ -127,20 +127,21 @@ def start(function, /, *args, name=None, stack_size=None, daemon=True, **kwargs)
     return self
 
 
-_exit_waits = False
+_threading_waits = False
 
 
 def _have_exit_wait():
-    """Have the interpreter wait at its end for threads that are no daemons."""
-    global _exit_waits
-    if _exit_waits:
+    """Have the interpreter wait for threads that are no daemons when `threading` does for its own.
+
+    So before functions of atexit; and again after these, as is said below, for what they have
+    started.
+    """
+    global _threading_waits
+    if _threading_waits:
         return
-    # When `threading` waits for its own, so before functions of atexit; and again after that,
-    # for what these threads have started.
-    atexit.register(_wait_at_exit)
     if "threading" not in sys.modules and get_ident() != _get_main_thread_ident():
         return  # up to 3.12, it would take the thread that imports it for the main one
-    _exit_waits = True
+    _threading_waits = True
     import threading
 
     try:
@@ -157,3 +158,7 @@ def _wait_at_exit():
     global _interrupted
     if not _interrupted:
         _interrupted = not wait_for_all()
+
+
+# Now, for what is registered while these functions are called is not.
+atexit.register(_wait_at_exit)

@@ -98,6 +98,11 @@ ffi = _module.ffi
 lib = _module.lib
 native = None if PYPY else _load_native(_module.__file__)
 
+# For modules whose functions destructors call: those do not have `native`. At its end the
+# interpreter empties modules that something has.
+check_signals = native.check_signals if native else None
+leave = native.leave if native else None
+
 _error = lib.lt_core_init()
 if _error != 0:
     raise ImportError("lowthread's core cannot be set up") from OSError(

@@ -100,7 +100,7 @@ def _let_lost_threads_go(threading):
     # for before the fork may be about to start a thread.
     tracker = getattr(threading, "_DeleteDummyThreadOnDel", None)
     if tracker is None or tracker.__del__.__module__ == __name__:
-        return
+        return  # it has none, or has been here
     remove = tracker.__del__
 
     # Defaults, for at the interpreter's end the module's names may be gone.
@@ -111,8 +111,11 @@ def _let_lost_threads_go(threading):
     tracker.__del__ = __del__
 
 
+_prepare = [_let_lost_threads_go]
+if "threading" in sys.modules:
+    _prepare.pop()(sys.modules["threading"])  # else before the first fork with it
 if native:
-    _before_fork, _after_fork_in_parent = native.fork_hooks(_forks, _let_lost_threads_go)
+    _before_fork, _after_fork_in_parent = native.fork_hooks(_forks, _prepare)
     os.register_at_fork(after_in_parent=_after_fork_in_parent)
 os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
 

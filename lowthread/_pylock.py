@@ -4,7 +4,7 @@ import signal
 
 from lowthread._arguments import FOREVER, UNSET, wait_in_ns
 from lowthread._final import Final, name_of, no_pickle
-from lowthread._load import ffi, lib
+from lowthread._load import check_signals, ffi, lib
 from lowthread._never import LAST_WAIT as _LAST_WAIT
 from lowthread._never import abandoned, is_last_thread, too_late_for
 from lowthread._with import Enter, Exit, get_attribute
@@ -91,9 +91,12 @@ def run_signal_handlers():
     """Have the interpreter run those that are due, if this is its main thread.
 
     It would between any two instructions, but not in 3.13 in the child of a fork by another
-    thread than the main one; this has it look in any case, and sends nothing.
+    thread than the main one; this has it look in any case. On PyPy it is a signal that is none.
     """
-    _kill(_ident(), 0)
+    if check_signals:
+        check_signals()
+    else:
+        _kill(_ident(), 0)
 
 
 def _prepare(self, is_new):

@@ -16,8 +16,9 @@ taken. And to leave:
     Struct("????").pack_into(buffer, 0, step, *exc_info)
 
 which asks for the truth of the step, and so calls it, and returns None. (It asks for that of the
-exception, too, which nearly always is one.) To PyPy's compiler these objects are transparent: all
-this takes it little longer than a method in Python.
+exception, too, which nearly always is one. On CPython a function of ours is in its place, which
+does not.) To PyPy's compiler these objects are transparent: all this takes it little longer than a
+method in Python.
 
 Such an `__enter__` has no arguments, and `__exit__` takes exactly three. So who asks the object
 itself for one of them, which a `with` statement does not, gets a method as always; not so who asks
@@ -29,10 +30,10 @@ from operator import contains
 from struct import Struct
 from types import MethodType
 
-from lowthread._load import lib
+from lowthread._load import leave, lib
 
 _now = lib.lt_now
-_pack = MethodType(MethodType(Struct("????").pack_into, bytearray(4)), 0)
+_leave = leave or MethodType(MethodType(Struct("????").pack_into, bytearray(4)), 0)
 _get = object.__getattribute__
 
 
@@ -122,7 +123,7 @@ class Exit:
         if lock is None:
             return self.method
         steps = _Step(MethodType(self.release, self.cell_of(lock))), _Step(self.complain)
-        return MethodType(_pack, _Truth(MethodType(steps.__contains__, True)))
+        return MethodType(_leave, _Truth(MethodType(steps.__contains__, True)))
 
 
 def get_attribute(self, name):

@@ -235,6 +235,54 @@ os.register_at_fork(before=theirs.acquire, after_in_parent=theirs.release)
     )
 
 
+@pytest.mark.skipif(PYPY, reason="there a hook is Python, in which signal handlers run")
+@pytest.mark.parametrize("when", ["before", "after_in_parent"])
+@pytest.mark.parametrize("importing", ["import lowthread", "import threading, lowthread"])
+def test_ctrl_c_in_the_middle_of_a_fork(when, importing):
+    """What a hook raises is printed and forgotten: so no handler may run in one."""
+    out = run_script(
+        f"""
+import ctypes, os
+def hook():
+    os.register_at_fork({when}=ctypes.pythonapi.PyErr_SetInterrupt)
+hook()
+{importing}
+hook()
+def fork():
+    if os.fork() == 0:
+        os._exit(0)
+    os.wait()
+    for _ in range(1000):
+        pass
+for _ in range(3):
+    try:
+        fork()
+    except KeyboardInterrupt:
+        print("raised")
+""",
+        python=PYTHON,
+    ).ok()
+    # Some may come earlier, and then so does the next.
+    assert out == "raised\n" * 3
+
+
+def test_a_hook_that_forks():
+    fork(
+        "in_child(int)",
+        first="""
+import os
+first = [True]
+def fork_as_well():
+    if first and first.pop():
+        pid = os.fork()
+        if pid != 0:
+            os.waitpid(pid, 0)
+        # Both go on to what this was called for.
+os.register_at_fork(before=fork_as_well)
+""",
+    )
+
+
 @pytest.mark.parametrize("collects", [True, False])
 def test_a_fork_leaves_the_garbage_collector_as_it_is(collects):
     fork(

@@ -264,3 +264,28 @@ def test_a_waiting_main_thread_is_ended_by_the_keyboard():
     )
     assert result.code != 0
     assert result.err.endswith("KeyboardInterrupt\n")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="until then a fork may come any time")
+def test_daemon_threads_that_fork_in_the_end():
+    """3.12 refuses forks before it calls atexit's functions, in which no daemon is let in."""
+    for _ in range(10):
+        result = run_script(
+            """
+            import os, sys, time
+            import lowthread
+            lowthread.install()
+            import threading
+            def forks():
+                while True:
+                    pid = os.fork()
+                    if pid == 0:
+                        os._exit(0)
+                    os.waitpid(pid, 0)
+            for _ in range(3):
+                threading.Thread(target=forks, daemon=True).start()
+            time.sleep(0.1)
+            """,
+            python=(sys.executable, "-W", "ignore::DeprecationWarning"),
+        )
+        assert (result.code, result.out, result.err) == (0, "", "")

@@ -3,6 +3,8 @@
 import pytest
 from conftest import PYPY, run_script
 
+import lowthread
+
 BEGIN = """
 import gc, os, signal, sys, threading, time, weakref
 import lowthread
@@ -409,3 +411,41 @@ signal.setitimer(signal.ITIMER_REAL, 0)
 """
         + FINISH
     )
+
+
+@pytest.mark.parametrize("make", ["allocate_lock", "RLock"])
+def test_an_exception_whose_truth_raises_leaves_a_with_statement(make):
+    if PYPY:
+        pytest.skip("what asks for no truth there is Python, and a signal handler could run in it")
+
+    class Falls(Exception):
+        def __bool__(self):
+            raise AssertionError
+
+    lock = getattr(lowthread, make)()
+    with pytest.raises(Falls), lock:
+        raise Falls
+    assert lock.acquire(False)
+
+
+def test_an_audit_hook_that_refuses_signals():
+    """Neither waits nor the end of the program send any."""
+    run_script(
+        """
+import sys, time
+import lowthread
+def hook(event, args):
+    if event.startswith("signal."):
+        raise PermissionError(event)
+sys.addaudithook(hook)
+lowthread.install()
+import threading
+thread = threading.Thread(target=time.sleep, args=(0.3,))
+thread.start()
+thread.join()
+lock = lowthread.allocate_lock()
+with lock:
+    assert not lock.acquire(timeout=0.3)
+threading.Thread(target=time.sleep, args=(0.3,)).start()
+"""
+    ).ok()

@@ -348,6 +348,30 @@ use()
     )
 
 
+def test_its_own_repr_is_not_asked():
+    fork(
+        """
+class Shown(lowthread.RLock):
+    def __repr__(self):
+        with self:
+            return "shown"
+lock = Shown()
+holder = started(holds)
+wait_until(lambda: lowthread.RLock.__repr__(lock).startswith("<locked"))
+def child():
+    try:
+        lock.acquire()
+    except lowthread.AbandonedLockError as error:
+        assert "Shown object" in str(error), error
+    else:
+        raise AssertionError("no error")
+in_child(child)
+gate.release()
+holder.join()
+"""
+    )
+
+
 @makes
 def test_any_thread_may_fork(make):
     fork(

@@ -4,7 +4,7 @@ import gc
 import sys
 
 import pytest
-from conftest import PYPY
+from conftest import PYPY, run_script
 
 import lowthread
 
@@ -102,3 +102,25 @@ def test_references(name):
         gc.enable()
     # The interpreter's own caches come and go; a mistake would show N times.
     assert all(abs(change) < N / 10 for change in changes), changes
+
+
+def test_a_with_statement_that_waits_leaves_no_garbage():
+    """Nor a lock that lives until somebody collects it."""
+    run_script(
+        """
+        import gc, time
+        import lowthread
+        lock = lowthread.allocate_lock()
+        waited = 0
+        gc.collect()
+        gc.disable()
+        for _ in range(10):
+            lock.acquire()
+            thread = lowthread.start(lambda: (time.sleep(0.02), lock.release()))
+            with lock:
+                waited += 1
+            thread.join()
+        del thread
+        assert gc.collect() == 0
+        """
+    ).ok()

@@ -892,3 +892,34 @@ def test_threading_is_not_imported_in_another_thread():
         """
     )
     assert result.ok() == "late\n"
+
+
+def test_what_a_function_of_atexit_starts_is_waited_for():
+    """Also if it is the first that is no daemon."""
+    result = run_script(
+        """
+        import atexit, time
+        import lowthread
+        atexit.register(
+            lambda: lowthread.start(lambda: (time.sleep(0.2), print("late")), daemon=False)
+        )
+        """
+    )
+    assert result.ok() == "late\n"
+
+
+@pytest.mark.skipif(PYPY, reason="its atexit does not tell how many functions it has")
+def test_each_that_is_no_daemon_leaves_nothing_with_atexit():
+    run_script(
+        """
+        import atexit
+        import lowthread
+        def run():
+            for _ in range(3):
+                lowthread.start(int, daemon=False).join()
+                seen.append(atexit._ncallbacks())
+        seen = []
+        lowthread.start(run).join()
+        assert seen == seen[:1] * 3, seen
+        """
+    ).ok()

@@ -318,9 +318,13 @@ static PyObject *prepare_exit(PyObject *module, PyObject *unused) {
         if (awake_matters) {
             learn_switch_interval();
         }
-        Py_BEGIN_ALLOW_THREADS
-        lt_births_wait(birth_patience_ns);
-        Py_END_ALLOW_THREADS
+        /* Not without need: up to 3.13 others would get the GIL here that the interpreter does not
+         * give them. */
+        if (!lt_births_none()) {
+            Py_BEGIN_ALLOW_THREADS
+            lt_births_wait(birth_patience_ns);
+            Py_END_ALLOW_THREADS
+        }
     }
     return lt_none();
 }
@@ -455,6 +459,42 @@ int lt_add(PyObject *module, const char *name, PyObject *object) {
     return 0;
 }
 
+PyDoc_STRVAR(check_signals_doc,
+"check_signals()\n--\n\nRuns the signal handlers that are due, if this is the main thread.");
+
+static PyObject *check_signals(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+    return PyErr_CheckSignals() < 0 ? NULL : lt_none();
+}
+
+PyDoc_STRVAR(leave_doc,
+"leave(is_left, exc_type, exc, traceback, /)\n--\n\nAsks for the truth of the first only.");
+
+static PyObject *leave(PyObject *module, PyObject *args) {
+    (void)module;
+    PyObject *is_left, *ignored;
+    if (!PyArg_UnpackTuple(args, "__exit__", 4, 4, &is_left, &ignored, &ignored, &ignored)) {
+        return NULL;
+    }
+    return PyObject_IsTrue(is_left) < 0 ? NULL : lt_none();
+}
+
+/* Of no module: who has such a function has not the module, which the end of the interpreter
+ * empties, with all that it leads to, if there is somebody who has it. */
+static int add_unbound(PyObject *module) {
+    static PyMethodDef unbound[] = {
+        {"check_signals", check_signals, METH_NOARGS, check_signals_doc},
+        {"leave", leave, METH_VARARGS, leave_doc},
+    };
+    for (int i = 0; i < 2; i++) {
+        if (lt_add(module, unbound[i].ml_name, PyCFunction_New(&unbound[i], NULL)) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int module_exec(PyObject *module) {
     long version = running_version();
     if (version == -1 || add_gate(version) < 0) {
@@ -464,7 +504,7 @@ static int module_exec(PyObject *module) {
     state->lock_type = lt_lock_type(module);
     Py_XINCREF(state->lock_type);
     if (lt_add(module, "lock", state->lock_type) < 0 ||
-        lt_add(module, "RLock", lt_rlock_type(module)) < 0) {
+        lt_add(module, "RLock", lt_rlock_type(module)) < 0 || add_unbound(module) < 0) {
         return -1;
     }
     return lt_add_functions(module);

@@ -36,7 +36,7 @@ static PyObject *known_to_threading(PyObject *threading) {
     return copy != NULL ? copy : PyDict_New();
 }
 
-/* self: (forks, [prepare]); see lt_fork_hooks_doc. */
+/* self: (forks, prepare); see lt_fork_hooks_doc. */
 static PyObject *before_fork(PyObject *self, PyObject *unused) {
     (void)unused;
     PyObject *forks = PyTuple_GetItem(self, 0), *prepare = PyTuple_GetItem(self, 1); /* borrowed */
@@ -60,7 +60,8 @@ static PyObject *before_fork(PyObject *self, PyObject *unused) {
     Py_XDECREF(idents);
     PyErr_Clear(); /* without memory there is no note */
     PyObject *done = lt_none();
-    if (threading != NULL && PyList_Size(prepare) == 1) {
+    if (threading != NULL && PyList_Size(prepare) == 1 &&
+        PyObject_HasAttrString(threading, "_DeleteDummyThreadOnDel")) {
         PyObject *function = PyList_GetItem(prepare, 0); /* borrowed */
         Py_INCREF(function);
         Py_DECREF(done);
@@ -89,18 +90,19 @@ const char lt_fork_hooks_doc[] =
 "fork_hooks(forks, prepare, /)\n--\n\n"
 "Returns two functions to be called before a fork and after it in the parent, which hand a note\n"
 "to the child: forks[ident of the forking thread] is then (idents of all threads, what\n"
-"`threading` has by ident).  Before the first fork with that module, prepare(threading) is called.";
+"`threading` has by ident).  Before the first fork with the `threading` of 3.13, the function\n"
+"that is in the list `prepare`, if any, is called with that: in Python, but once.";
 
 PyObject *lt_fork_hooks(PyObject *module, PyObject *args) {
     (void)module;
     static PyMethodDef before = {"before_fork", before_fork, METH_NOARGS, NULL};
     static PyMethodDef after = {"after_fork_in_parent", after_fork_in_parent, METH_NOARGS, NULL};
     PyObject *forks, *prepare;
-    if (!PyArg_ParseTuple(args, "O!O:fork_hooks", &PyDict_Type, &forks, &prepare)) {
+    if (!PyArg_ParseTuple(args, "O!O!:fork_hooks", &PyDict_Type, &forks, &PyList_Type, &prepare)) {
         return NULL;
     }
     PyObject *hooks = NULL;
-    PyObject *self = Py_BuildValue("(O[O])", forks, prepare);
+    PyObject *self = Py_BuildValue("(OO)", forks, prepare);
     if (self != NULL) {
         hooks = Py_BuildValue("(NN)", PyCFunction_New(&before, self), PyCFunction_New(&after, forks));
     }
