@@ -17,6 +17,7 @@ SERVING = 8  # threads of the server
 ASKING = 16  # threads that ask
 ROUNDS = 25  # of requests, in each of them
 PATIENCE = 120  # seconds: who waits so long waits in vain
+END = 10  # seconds in which the server ends, once it is told to
 
 
 class Application:
@@ -110,7 +111,14 @@ def run_all(target, port, how_many):
 
 def main():
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # all are meant to be busy
-    signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit())  # ends server.run()
+    ended = threading.Event()
+
+    def end(signum, frame):
+        """End server.run()."""
+        if not ended.is_set():
+            sys.exit()
+
+    signal.signal(signal.SIGTERM, end)
     application = Application()
     server = create_server(
         application, host="127.0.0.1", port=0, threads=SERVING, channel_timeout=PATIENCE
@@ -123,10 +131,14 @@ def main():
             met.extend(run_all(meet, server.effective_port, SERVING))
         finally:
             os.kill(os.getpid(), signal.SIGTERM)
+            # Again, if the handler was called where what it raises is lost, as in a destructor.
+            while not ended.wait(END):
+                os.kill(os.getpid(), signal.SIGTERM)
 
     asking = threading.Thread(target=ask_all)
     asking.start()
     server.run()
+    ended.set()
     server.close()
     asking.join()
 
