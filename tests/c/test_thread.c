@@ -361,6 +361,42 @@ static void births_are_waited_for(void) {
     lt_birth_end();
 }
 
+static void *enters_birth(void *entered) {
+    lt_birth_enter();
+    release(entered);
+    lt_birth_leave();
+    return NULL;
+}
+
+static void births_and_forks(void) {
+    lt_lock entered = {0};
+    for (int by_python = 0; by_python <= 1; by_python++) {
+        lt_births_are_guarded(by_python);
+        acquire(&entered);
+        lt_birth_enter();
+        pthread_t thread = spawn(enters_birth, &entered);
+        if (by_python) {
+            acquire(&entered); /* nobody is in the way of another, nor of a fork */
+        } else {
+            sleep_ms(50);
+            CHECK(!lt_lock_try(&entered));
+        }
+        pid_t pid = fork(); /* it is not held up for ever */
+        if (pid == 0) {
+            lt_birth_enter(); /* who was in there is not here */
+            lt_birth_leave();
+            _exit(0);
+        }
+        int status;
+        CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+        lt_birth_leave();
+        join(thread);
+        CHECK(by_python || lt_lock_try(&entered));
+        release(&entered);
+    }
+    lt_births_are_guarded(false);
+}
+
 int main(void) {
     printf("test_thread (%s)\n", lt_wait_name);
     CHECK(lt_core_init() == 0 && lt_core_init() == 0);
@@ -374,5 +410,6 @@ int main(void) {
     RUN(closing_is_patient_with_many);
     RUN(who_is_awake_is_waited_for);
     RUN(births_are_waited_for);
+    RUN(births_and_forks);
     return 0;
 }
