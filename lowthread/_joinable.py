@@ -127,6 +127,7 @@ def start(function, /, *args, name=None, stack_size=None, daemon=True, **kwargs)
     return self
 
 
+_are_some_awaited = False
 _threading_waits = False
 
 
@@ -136,7 +137,8 @@ def _have_exit_wait():
     So before functions of atexit; and again after these, as is said below, for what they have
     started.
     """
-    global _threading_waits
+    global _are_some_awaited, _threading_waits
+    _are_some_awaited = True
     if _threading_waits:
         return
     if "threading" not in sys.modules and get_ident() != _get_main_thread_ident():
@@ -156,7 +158,8 @@ _interrupted = False
 def _wait_at_exit():
     """Wait for threads that are no daemons, unless a signal has put an end to that before."""
     global _interrupted
-    if not _interrupted:
+    # Without need, the core is not asked: others would have the GIL meanwhile.
+    if _are_some_awaited and not _interrupted:
         _interrupted = not wait_for_all()
 
 
