@@ -266,6 +266,26 @@ for _ in range(3):
     assert out == "raised\n" * 3
 
 
+def test_a_fork_keeps_no_thread_in_the_parent():
+    """What it notes for the child is gone when it has been done."""
+    fork(
+        """
+import gc, threading, weakref
+gate = lowthread.allocate_lock()
+gate.acquire()
+thread = threading.Thread(target=gate.acquire)
+thread.start()
+in_child(int)
+gate.release()
+thread.join()
+gone = weakref.ref(thread)
+del thread
+gc.collect()
+assert gone() is None
+"""
+    )
+
+
 def test_a_hook_that_forks():
     fork(
         "in_child(int)",

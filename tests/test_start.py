@@ -923,3 +923,22 @@ def test_each_that_is_no_daemon_leaves_nothing_with_atexit():
         assert seen == seen[:1] * 3, seen
         """
     ).ok()
+
+
+def test_the_end_does_not_ask_the_core_without_need():
+    """Other threads would have the GIL meanwhile, which the interpreter may not give them."""
+    run_script(
+        """
+        import lowthread
+        from lowthread import _joinable
+        asked = []
+        _joinable.wait_for_all = lambda: asked.append(True) or True
+        _joinable._wait_at_exit()
+        lowthread.start(int).join()
+        _joinable._wait_at_exit()
+        assert asked == []
+        lowthread.start(int, daemon=False).join()
+        _joinable._wait_at_exit()
+        assert asked == [True]
+        """
+    ).ok()

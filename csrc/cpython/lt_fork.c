@@ -27,7 +27,7 @@ PyObject *lt_current_frames(PyObject *module, PyObject *unused) {
     return frames;
 }
 
-/* The list of `threading`, by ident: a copy, or NULL. */
+/* A copy of what `threading` has by ident, or nothing; NULL without memory. */
 static PyObject *known_to_threading(PyObject *threading) {
     PyObject *active = threading == NULL ? NULL : PyObject_GetAttrString(threading, "_active");
     PyObject *copy = active != NULL && PyDict_CheckExact(active) ? PyDict_Copy(active) : NULL;
