@@ -52,6 +52,8 @@ help:
 	@echo 'make model     the protocols of the lock and of the exit gate: all that can happen (needs spin)'
 	@echo 'make bench     measure every interpreter found; writes bench/results.md and .svg'
 	@echo 'make bench-one measure one, and only print it'
+	@echo 'make dist      the sdist and the wheels: build, check, and test each where it is installed'
+	@echo '               without a compiler (QUICK=1: without the slow tests; ONLY=3.9: there only)'
 	@echo 'make lint      ruff, and the C compiler with all warnings as errors'
 	@echo 'make clean     remove what was built'
 	@echo 'make distclean remove the virtual environments (.venv*) too'
@@ -81,7 +83,7 @@ $(READY): tools/requirements.txt | preflight
 
 # Versions of CPython share one file, and setuptools does not see who built it last, nor
 # with which WAIT: so it is forced to build, and only the last builder's mark counts.
-SOURCES := $(wildcard csrc/*.[ch] csrc/cpython/*.[ch]) build_ffi.py setup.py
+SOURCES := $(wildcard csrc/*.[ch] csrc/cpython/*.[ch] lowthread/include/*.h) build_ffi.py setup.py
 BUILT := build/built-by-$(TAG)$(if $(WAIT),-$(WAIT))
 
 $(BUILT): $(READY) $(SOURCES)
@@ -183,8 +185,9 @@ fuzz: build
 
 , := ,
 
-C_TESTS := wait park lock rlock thread handle alloc
+C_TESTS := wait park lock rlock api thread handle alloc
 C_WAITS := futex pthread
+C_INCLUDE := -Icsrc -Ilowthread/include
 C_FLAGS := -std=gnu11 -g -O2 -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Werror -pthread
 # So long that tests of what comes before it are no race on a busy machine.
 C_TEST_FLAGS := -DLT_LOCK_LAPSE_MS=1000
@@ -192,7 +195,7 @@ C_TEST_FLAGS := -DLT_LOCK_LAPSE_MS=1000
 C_WRAPPED := calloc free malloc realloc pthread_atfork pthread_attr_destroy pthread_attr_init \
   pthread_attr_setstacksize pthread_create pthread_key_create pthread_setspecific
 C_WRAP := $(addprefix -Wl$(,)--wrap=,$(C_WRAPPED))
-C_CORE := csrc/lt_handle.c csrc/lt_lock.c csrc/lt_park.c csrc/lt_rlock.c csrc/lt_thread.c
+C_CORE := csrc/lt_api.c csrc/lt_handle.c csrc/lt_lock.c csrc/lt_park.c csrc/lt_rlock.c csrc/lt_thread.c
 
 # Debian has the kernel's headers in a folder of the machine's own, which neither a compiler for
 # another kind of program nor musl's looks into.
@@ -208,7 +211,7 @@ define run-c-tests
 @set -e; for wait in $(or $(6),$(C_WAITS)); do for test in $(C_TESTS); do \
   program=build/c/$(1)-$$wait-$$test; \
   wrap=; [ $$test != alloc ] || wrap='$(C_WRAP)'; \
-  $(or $(3),$(CC)) $(C_FLAGS) $(C_TEST_FLAGS) $(2) $$wrap -Icsrc -o $$program tests/c/test_$$test.c $(C_CORE) csrc/lt_wait_$$wait.c; \
+  $(or $(3),$(CC)) $(C_FLAGS) $(C_TEST_FLAGS) $(2) $$wrap $(C_INCLUDE) -o $$program tests/c/test_$$test.c $(C_CORE) csrc/lt_wait_$$wait.c; \
   $(5) $$program; \
 done; done
 @echo 'C tests passed ($(1)): $(or $(6),$(C_WAITS))'
@@ -282,6 +285,18 @@ bench:
 	$(call each,bench-one $(if $(QUICK),QUICK=$(QUICK)))
 	@$(MAKE) --no-print-directory bench-report
 
+# ---- what is to be published ----
+
+.venv-dist/ready: tools/dist.txt
+	@rm -rf .venv-dist
+	@python3 -m venv .venv-dist
+	@.venv-dist/bin/python -m pip install -q --disable-pip-version-check -r tools/dist.txt
+	@touch $@
+
+# Makes dist/ anew: the sdist, the wheels, and each tested where it is installed.
+dist: .venv-dist/ready
+	@.venv-dist/bin/python tools/dist.py $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(TESTS),-- $(TESTS))
+
 # ---- keeping house ----
 
 .venv-lint/ready: | preflight
@@ -293,8 +308,8 @@ bench:
 lint: .venv-lint/ready $(READY)
 	@.venv-lint/bin/ruff check .
 	@.venv-lint/bin/ruff format --check .
-	@for wait in $(C_WAITS); do $(CC) $(C_FLAGS) -fsyntax-only $(C_CORE) csrc/lt_wait_$$wait.c || exit 1; done
-	@$(CC) $(C_FLAGS) -fsyntax-only csrc/cpython/*.c \
+	@for wait in $(C_WAITS); do $(CC) $(C_FLAGS) $(C_INCLUDE) -fsyntax-only $(C_CORE) csrc/lt_wait_$$wait.c || exit 1; done
+	@$(CC) $(C_FLAGS) $(C_INCLUDE) -fsyntax-only csrc/cpython/*.c csrc/lt_capsule.c \
 	  -I$$($(PY) -c 'import sysconfig; print(sysconfig.get_paths()["include"])')
 	@echo 'The C sources compile without a warning.'
 
@@ -308,4 +323,4 @@ distclean: clean
 .PHONY: help preflight build demo test test-all test-c tsan asan lint clean distclean
 .PHONY: model stress stress-all fuzz bench bench-one bench-report
 .PHONY: asan-python valgrind memcheck drd test-c-32 test-c-musl test-c-aarch64 test-c-cross
-.PHONY: conformance conformance-all programs programs-all
+.PHONY: dist conformance conformance-all programs programs-all

@@ -18,8 +18,10 @@ from cffi import FFI
 HERE = os.path.dirname(os.path.abspath(__file__))
 PYPY = sys.implementation.name == "pypy"
 
+#: Where the header is that native code of others includes.
+PUBLIC = "lowthread/include"
 WAITS = ("futex", "pthread")
-CORE = ("handle", "lock", "park", "rlock", "thread")
+CORE = ("api", "handle", "lock", "park", "rlock", "thread")
 CPYTHON = ("cpython", "fork", "functions", "lock_type", "rlock_type", "types")
 
 
@@ -47,13 +49,20 @@ def limited_api():
     }
 
 
+def wheel_options():
+    """Return what to ask for a wheel whose tag says which versions it is for."""
+    if not limited_api().get("py_limited_api"):
+        return {}
+    return {"py_limited_api": "cp310"}
+
+
 def read(name):
     with open(os.path.join(HERE, "csrc", name), encoding="utf-8") as f:
         return f.read()
 
 
 def headers():
-    for folder in ("csrc", "csrc/cpython"):
+    for folder in ("csrc", "csrc/cpython", PUBLIC):
         for name in sorted(os.listdir(os.path.join(HERE, folder))):
             if name.endswith(".h"):
                 yield folder + "/" + name
@@ -63,7 +72,7 @@ def make_ffi():
     ffi = FFI()
     ffi.cdef(read("lt_cdef.h"))
     wait = wait_choice()
-    sources = [f"csrc/lt_{part}.c" for part in (*CORE, f"wait_{wait}")]
+    sources = [f"csrc/lt_{part}.c" for part in (*CORE, "capsule", f"wait_{wait}")]
     if PYPY:
         ffi.cdef(read("lt_cdef_pypy.h"))
     else:
@@ -74,7 +83,7 @@ def make_ffi():
         f'/* {wait} */\n#include "lt_prelude.h"',
         sources=sources,
         depends=[*headers(), "build_ffi.py"],
-        include_dirs=["csrc"],
+        include_dirs=["csrc", PUBLIC],
         extra_compile_args=["-std=gnu11", "-fvisibility=hidden", "-pthread"],
         extra_link_args=["-pthread"],
         **limited_api(),

@@ -41,12 +41,17 @@ size_t lt_set_stack_size(size_t size);
 uintptr_t lt_ident(void);
 int64_t lt_native_id(void);
 long lt_count(void);
+bool lt_is_only_thread(void);
 void lt_count_up(void);
 void lt_count_down(void);
 int lt_core_init(void);
 extern const int lt_name_max;
 int lt_set_name(const char *name);
 int lt_get_name(char *name, size_t size);
+
+/* lt_api.h */
+typedef ... lt_api;
+const lt_api *lt_get_api(void);
 
 /* lt_handle.h */
 typedef ... lt_handle;

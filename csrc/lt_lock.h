@@ -32,28 +32,20 @@
 #ifndef LT_LOCK_H
 #define LT_LOCK_H
 
+#include "lowthread.h" /* the types' names, and what acquire and release return */
+
 #include "lt_thread.h"
 #include "lt_wait.h"
 
 #include <stdbool.h>
 
-typedef struct {
+struct lt_lock {
     lt_word word;
-} lt_lock;
+};
 
 enum { LT_FREE = 0, LT_HELD = 1, LT_WAITERS = 2, LT_RESERVED = 4, LT_STATE = 7 };
 #define LT_GENERATION UINT32_C(0xF8)
 #define LT_HOLDER UINT32_C(0xFFFFFF00)
-
-/* What lt_lock_acquire() and lt_lock_release() say. */
-enum {
-    LT_ACQUIRED = 0,
-    LT_TIMED_OUT = 1,
-    LT_INTERRUPTED = 2,
-    LT_RELEASED = 0,
-    LT_NOT_HELD = 3,
-    LT_ABANDONED = 5, /* 4 is lt_rlock.h's */
-};
 
 /* What a caller has to do around a sleep: on CPython, give up the GIL and take it
  * again.  `after` returns false if this thread must never run again, and may
@@ -147,9 +139,9 @@ static inline bool lt_lock_is_held(lt_lock *lock) {
 }
 
 /* lt_lock_try() and lt_lock_release() for callers that something else keeps apart from
- * everybody who changes this lock's word, as CPython's GIL does: a load and a store cost
- * a third of a compare-and-swap.  Relaxed, as that something orders what is done under
- * the lock, too.
+ * everybody who changes this lock's word, as CPython's GIL does if nobody has its address
+ * but Python: a load and a store cost a third of a compare-and-swap.  Relaxed, as that
+ * something orders what is done under the lock, too.
  *
  * The one exception is harmless: abandon() in lt_lock.c may set WAITERS after the load
  * here, and lose it to the store, but only for a thread that ends while the interpreter

@@ -1,5 +1,6 @@
 /* What cffi pastes in front of the code that it generates: the core, and what
  * differs between the interpreters. */
+#include "lt_api.h"
 #include "lt_handle.h"
 #include "lt_lock.h"
 #include "lt_park.h"

@@ -13,16 +13,15 @@
 #include "lt_lock.h"
 #include "lt_thread.h"
 
-typedef struct {
+struct lt_rlock {
     lt_lock lock;
+    uint32_t is_shared; /* whose it is sets it, and may look: here, nothing depends on it */
     _Atomic uintptr_t owner; /* an ident, or 0 */
     _Atomic unsigned long count;
-} lt_rlock;
+};
 
-/* Another verdict, beside those of lt_lock.h: `count` cannot become any larger. */
-enum { LT_OVERFLOW = 4 };
-
-/* As lt_lock_acquire(), but at once for the owner. */
+/* As lt_lock_acquire(), but at once for the owner, or LT_OVERFLOW: `count` cannot become any
+ * larger. */
 int lt_rlock_acquire(lt_rlock *r, int64_t since, int64_t deadline, const lt_hooks *hooks);
 
 /* Gives it back all at once.  Returns the count with which lt_rlock_own() makes it as it was,

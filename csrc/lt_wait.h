@@ -35,6 +35,8 @@
 #ifndef LT_WAIT_H
 #define LT_WAIT_H
 
+#include "lowthread.h" /* LT_FOREVER */
+
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -42,7 +44,6 @@ typedef _Atomic uint32_t lt_word;
 
 _Static_assert(sizeof(lt_word) == 4, "the kernel compares four bytes");
 
-#define LT_FOREVER INT64_MAX
 #define LT_NS_PER_S INT64_C(1000000000)
 #define LT_NS_PER_MS INT64_C(1000000)
 

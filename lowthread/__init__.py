@@ -15,7 +15,8 @@ locks are made of: "native" (C) or "cffi" (Python over the same core), which the
 variable LOWTHREAD_BACKEND can ask for.
 
 Beyond that page: `start` starts a thread that has a name and can be joined; `install` and
-`uninstall` have `threading` run on this module; and there is what `threading` takes from
+`uninstall` have `threading` run on this module; `get_include`, `get_api` and `addressof` are for
+native code that shares locks with Python; and there is what `threading` takes from
 `_thread` (`start_joinable_thread`, `set_name`, `daemon_threads_allowed` and names that begin with
 an underscore). `python -m lowthread program.py` runs a program on it.
 """
@@ -28,6 +29,7 @@ from lowthread._backend import (
     RLock,
     _count,
     _set_sentinel,
+    addressof,
     allocate,
     allocate_lock,
     backend,
@@ -37,6 +39,7 @@ from lowthread._backend import (
     start_new,
     start_new_thread,
 )
+from lowthread._capi import get_api, get_include
 from lowthread._excepthook import _excepthook, _ExceptHookArgs
 from lowthread._handle import (
     _make_thread_handle,
@@ -52,6 +55,7 @@ from lowthread._interpreter import (
 )
 from lowthread._interrupt import interrupt_main
 from lowthread._joinable import ThreadHandle, ThreadStartError, start
+from lowthread._load import load_capsule as _load_capsule
 from lowthread._naming import _NAME_MAXLEN, _get_name, set_name
 from lowthread._never import AbandonedLockError, PythonFinalizationError
 from lowthread._start import exit, exit_thread, stack_size
@@ -81,6 +85,7 @@ __all__ = [
     "_make_thread_handle",
     "_set_sentinel",
     "_shutdown",
+    "addressof",
     "allocate",
     "allocate_lock",
     "backend",
@@ -88,7 +93,9 @@ __all__ = [
     "error",
     "exit",
     "exit_thread",
+    "get_api",
     "get_ident",
+    "get_include",
     "get_native_id",
     "install",
     "interrupt_main",
@@ -109,7 +116,7 @@ if get_native_id() < 0:  # a system without such numbers, where _thread has no s
 #: What is not in `_thread`.
 _ours = {
     *("AbandonedLockError", "PythonFinalizationError", "ThreadHandle", "ThreadStartError"),
-    *("__version__", "backend"),
+    *("__version__", "addressof", "backend", "get_api", "get_include"),
     *("install", "start", "uninstall"),
 }
 provide({name: globals()[name] for name in __all__ if name not in _ours})
@@ -129,6 +136,8 @@ def _let_go_of(modules):
 
 
 def __getattr__(name):
+    if name == "_C_API":  # only now, as few programs need it
+        return _load_capsule()
     module = _sys.modules.get(f"{__name__}.{name}")
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,6 +15,7 @@ NAMES = (
     "RLock",
     "_count",
     "_set_sentinel",
+    "addressof",
     "allocate",
     "allocate_lock",
     "get_ident",
@@ -52,6 +53,7 @@ backend, _module = _choose(os.environ.get("LOWTHREAD_BACKEND"))
 RLock = _module.RLock
 _count = _module._count
 _set_sentinel = _module._set_sentinel
+addressof = _module.addressof
 allocate = _module.allocate
 allocate_lock = _module.allocate_lock
 get_ident = _module.get_ident

@@ -40,13 +40,11 @@ def _load_ffi():
         raise ImportError(message, name="lowthread._ffi") from None
 
 
-def _load_native(path):
-    """Load `lowthread._native` from the shared library at `path`.
+def _load_beside(name, path):
+    """Load a module from the shared library at `path`, which has several.
 
-    A second module in the library of the first, as PEP 489 describes; a library
-    of its own would have a second copy of the core.
+    As PEP 489 describes; a library of its own would have a second copy of the core.
     """
-    name = "lowthread._native"
     if name not in sys.modules:
         # By hand: importlib.util would import threading, which install() should precede.
         loader = ExtensionFileLoader(name, path)
@@ -56,6 +54,11 @@ def _load_native(path):
         loader.exec_module(module)
         sys.modules[name] = module
     return sys.modules[name]
+
+
+def load_capsule():
+    """Return the capsule that native code of others takes, `lowthread._C_API`."""
+    return _load_beside("lowthread._capsule", _module.__file__)._C_API
 
 
 def _in_main_thread():
@@ -96,7 +99,7 @@ def _no_handler(signum, frame):
 _module = _load_ffi()
 ffi = _module.ffi
 lib = _module.lib
-native = None if PYPY else _load_native(_module.__file__)
+native = None if PYPY else _load_beside("lowthread._native", _module.__file__)
 
 # For modules whose functions destructors call: those do not have `native`. At its end the
 # interpreter empties modules that something has.

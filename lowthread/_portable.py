@@ -1,10 +1,10 @@
 """The backend `cffi`: what lowthread/_backend.py lists, in Python over the core."""
 
 from lowthread._builtin import builtin, synonym
-from lowthread._load import lib
-from lowthread._pylock import lock, make_sentinel
-from lowthread._pyrlock import RLock  # noqa: F401  -- these two are for lowthread._backend
-from lowthread._start import start_new, start_new_thread  # noqa: F401
+from lowthread._load import ffi, lib
+from lowthread._pylock import lock, make_sentinel, share_lock
+from lowthread._pyrlock import RLock, share_rlock
+from lowthread._start import start_new, start_new_thread  # noqa: F401  -- lowthread._backend's
 
 
 @builtin()
@@ -56,4 +56,31 @@ def _set_sentinel():
     return make_sentinel()
 
 
+@builtin(least=1, most=1)
+def addressof(lock, /):
+    """Return the address of what native code knows a lock by, an int.
+
+    lock: a `lock`, which has an `lt_lock`, or an `RLock`, which has an `lt_rlock`; `lowthread.h`
+    (see `get_include`) tells what can be done with these. The address is good for as long as
+    the lock object lives.
+
+    On CPython a lock whose address was asked for is somewhat slower from then on: the GIL does
+    not keep native code away from it.
+
+    Raises TypeError for anything else.
+    """
+    cls = type(lock)
+    if cls is _lock:
+        cell = share_lock(lock)
+    elif issubclass(cls, RLock):
+        cell = share_rlock(lock)
+    else:
+        raise TypeError(
+            "addressof() argument must be a lowthread.lock or lowthread.RLock, not "
+            + type.__dict__["__name__"].__get__(cls)
+        )
+    return int(ffi.cast("uintptr_t", cell))
+
+
+_lock = lock
 allocate = synonym("allocate", allocate_lock)

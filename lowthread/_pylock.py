@@ -4,7 +4,7 @@ import signal
 
 from lowthread._arguments import FOREVER, UNSET, wait_in_ns
 from lowthread._final import Final, name_of, no_pickle
-from lowthread._load import check_signals, ffi, lib
+from lowthread._load import PYPY, check_signals, ffi, lib
 from lowthread._never import LAST_WAIT as _LAST_WAIT
 from lowthread._never import abandoned, is_last_thread, too_late_for
 from lowthread._with import Enter, Exit, get_attribute
@@ -52,6 +52,9 @@ def wait_for(lock, cell, ns, wait=_wait, release=_release):
             if verdict == _ACQUIRED:
                 return True
             if verdict == _TIMED_OUT:
+                if is_last and may_be_released(lock):
+                    deadline = _now() + _LAST_WAIT
+                    continue
                 if is_last:
                     raise too_late_for("acquire lock")
                 return False
@@ -218,6 +221,31 @@ _cell_of = lock.__dict__["_cell"].__get__
 _set_cell = lock.__dict__["_cell"].__set__
 for _name in ("__enter__", "__exit__"):
     lock.__dict__[_name].cell_of = _cell_of
+
+
+# Under "locks": those that native code has the address of, by their number, as a derived type
+# may forbid to hash them. Only if there are some, for the sake of the time to load weakref.
+_shared = {}
+
+
+def share(lock):
+    """Note that a thread which never runs Python may release a lock."""
+    if not PYPY:  # which never has a last thread
+        from weakref import WeakValueDictionary
+
+        _shared.setdefault("locks", WeakValueDictionary())[id(lock)] = lock
+
+
+def may_be_released(lock):
+    """Return whether native code has a lock's address, and a thread to release it in."""
+    locks = _shared.get("locks")
+    return locks is not None and locks.get(id(lock)) is lock and not lib.lt_is_only_thread()
+
+
+def share_lock(lock):
+    """Return a lock's `lt_lock *`, for native code to use."""
+    share(lock)
+    return _cell_of(lock)
 
 
 def make_sentinel():

@@ -9,7 +9,14 @@ from lowthread._arguments import (
 )
 from lowthread._load import ffi, lib
 from lowthread._never import LAST_WAIT, is_last_thread, too_late_for
-from lowthread._pylock import VERY_LONG, prepare_to_wait, refuse_if_abandoned, wait_for
+from lowthread._pylock import (
+    VERY_LONG,
+    may_be_released,
+    prepare_to_wait,
+    refuse_if_abandoned,
+    share,
+    wait_for,
+)
 from lowthread._with import Enter, Exit, get_attribute
 
 _new = ffi.new
@@ -130,6 +137,8 @@ class RLock:
         is_last = is_last_thread()
         deadline = since + LAST_WAIT if is_last else FOREVER
         verdict = _restore(cell, count, owner, since, deadline)
+        while is_last and verdict != _ACQUIRED and may_be_released(self):
+            verdict = _restore(cell, count, owner, since, _now() + LAST_WAIT)
         if verdict == _ABANDONED:
             refuse_if_abandoned(self, cell, runs_handlers=False)
             _restore(cell, count, owner, since, VERY_LONG)
@@ -179,3 +188,9 @@ def _acquire_later(self, cell, ns, verdict):
     if verdict == _OVERFLOW:
         raise _overflow()
     return ns > 0 and wait_for(self, cell, ns, _wait, _release)
+
+
+def share_rlock(rlock):
+    """Return a lock's `lt_rlock *`, for native code to use."""
+    share(rlock)
+    return _cell_of(rlock)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 import lowthread
 
 ROOT = pathlib.Path(__file__).parent.parent
+PACKAGE = pathlib.Path(lowthread.__file__).parent  # in ROOT, or where it is installed
 SCRIPTS = ROOT / "tests" / "scripts"
 PYPY = sys.implementation.name == "pypy"
 CFFI = lowthread.backend == "cffi"  # locks are classes in Python
@@ -162,18 +164,26 @@ def stack_size():
     lowthread.stack_size(0)
 
 
+#: The command of the C compiler. An installed package is tested where there is none.
+COMPILER = shlex.split(os.environ.get("CC", "cc"))
+
+_lacks_compiler = "" if shutil.which(COMPILER[0]) else f"there is no C compiler ({COMPILER[0]})"
+_lacks_glibc = "" if "CS_GNU_LIBC_VERSION" in os.confstr_names else "what is preloaded needs glibc"
+
+#: Marks a test that compiles something.
+needs_compiler = pytest.mark.skipif(bool(_lacks_compiler), reason=_lacks_compiler)
+
 #: Marks a test that takes an environment from `preloading`.
 preloads = pytest.mark.skipif(
-    "CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="what is preloaded is for glibc"
+    bool(_lacks_compiler or _lacks_glibc), reason=_lacks_compiler or _lacks_glibc
 )
 
 
 def preloading(source, folder):
     """Return an environment in which a library made of tests/scripts/`source` is preloaded."""
     library = folder / f"{source}.so"
-    compiler = shlex.split(os.environ.get("CC", "cc"))
     subprocess.run(
-        [*compiler, "-shared", "-fPIC", "-o", library, SCRIPTS / source, "-ldl", "-pthread"],
+        [*COMPILER, "-shared", "-fPIC", "-o", library, SCRIPTS / source, "-ldl", "-pthread"],
         check=True,
     )
     return {**os.environ, "PYTHONPATH": str(ROOT), "LD_PRELOAD": str(library)}

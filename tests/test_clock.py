@@ -3,12 +3,22 @@
 No machine's clock is set: a library that is preloaded does as if, and sees who waits on what.
 """
 
-import os
-import shlex
 import subprocess
 
 import pytest
-from conftest import CFFI, LONG, PYPY, ROOT, SCRIPTS, preloading, preloads, run_script
+from conftest import (
+    CFFI,
+    COMPILER,
+    LONG,
+    PYPY,
+    ROOT,
+    SCRIPTS,
+    preloading,
+    preloads,
+    run_script,
+)
+
+import lowthread
 
 pytestmark = preloads
 
@@ -101,9 +111,9 @@ def waits_in_c(wait, jump, folder, environment, replace=()):
     source, program = folder / "wait.c", folder / "clock_waits"
     source.write_text(text)
     core = [ROOT / "csrc" / f"lt_{name}.c" for name in CORE]
-    compiler = shlex.split(os.environ.get("CC", "cc"))
-    flags = ["-std=gnu11", "-pthread", f"-I{ROOT / 'csrc'}", "-o", program]
-    command = [*compiler, *flags, SCRIPTS / "clock_waits.c", *core, source, "-ldl"]
+    flags = ["-std=gnu11", "-pthread", f"-I{ROOT / 'csrc'}"]
+    flags += [f"-I{lowthread.get_include()}", "-o", program]
+    command = [*COMPILER, *flags, SCRIPTS / "clock_waits.c", *core, source, "-ldl"]
     subprocess.run(command, check=True)
     run = subprocess.run(
         [program, str(jump)],

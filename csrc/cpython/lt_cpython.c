@@ -503,8 +503,10 @@ static int module_exec(PyObject *module) {
     lt_state *state = PyModule_GetState(module);
     state->lock_type = lt_lock_type(module);
     Py_XINCREF(state->lock_type);
+    state->rlock_type = lt_rlock_type(module);
+    Py_XINCREF(state->rlock_type);
     if (lt_add(module, "lock", state->lock_type) < 0 ||
-        lt_add(module, "RLock", lt_rlock_type(module)) < 0 || add_unbound(module) < 0) {
+        lt_add(module, "RLock", state->rlock_type) < 0 || add_unbound(module) < 0) {
         return -1;
     }
     return lt_add_functions(module);
@@ -513,6 +515,7 @@ static int module_exec(PyObject *module) {
 static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     lt_state *state = PyModule_GetState(module);
     Py_VISIT(state->lock_type);
+    Py_VISIT(state->rlock_type);
     Py_VISIT(state->start_event);
     Py_VISIT(state->audit);
     Py_VISIT(state->is_too_late);
@@ -528,6 +531,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
 static void module_free(void *module) {
     lt_state *state = PyModule_GetState(module);
     Py_XDECREF(state->lock_type);
+    Py_XDECREF(state->rlock_type);
     Py_XDECREF(state->start_event);
     Py_XDECREF(state->audit);
     Py_XDECREF(state->is_too_late);

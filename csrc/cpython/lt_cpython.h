@@ -36,7 +36,7 @@ int lt_start_python(PyObject *function, PyObject *args, PyObject *kwargs,
 
 /* lowthread._native's state.  Its members are strong references. */
 typedef struct {
-    PyObject *lock_type;
+    PyObject *lock_type, *rlock_type;
     PyObject *start_event, *audit, *is_too_late, *report, *refuse;
     PyObject *is_finalizing, *finalization_error, *abandoned;
 } lt_state;

@@ -1,8 +1,5 @@
 /* Those functions of `_thread` that are called often, and their old names. */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-
-#include "lt_cpython.h"
+#include "lt_types.h"
 
 #include "../lt_thread.h"
 
@@ -34,6 +31,24 @@ static PyObject *count(PyObject *module, PyObject *unused) {
     (void)module;
     (void)unused;
     return PyLong_FromLong(lt_count());
+}
+
+static PyObject *addressof(PyObject *module, PyObject *lock) {
+    lt_state *state = PyModule_GetState(module);
+    if (PyObject_TypeCheck(lock, (PyTypeObject *)state->lock_type)) {
+        return PyLong_FromVoidPtr(lt_share_lock(lock));
+    }
+    if (PyObject_TypeCheck(lock, (PyTypeObject *)state->rlock_type)) {
+        return PyLong_FromVoidPtr(lt_share_rlock(lock));
+    }
+    PyObject *name = PyObject_GetAttrString((PyObject *)Py_TYPE(lock), "__name__");
+    if (name != NULL) {
+        PyErr_Format(PyExc_TypeError,
+                     "addressof() argument must be a lowthread.lock or lowthread.RLock, not %U",
+                     name);
+        Py_DECREF(name);
+    }
+    return NULL;
 }
 
 /* ---- starting a thread ---- */
@@ -198,7 +213,18 @@ PyDoc_STRVAR(count_doc,
 "Return how many threads started by `start_new_thread` have not ended yet.\n\n"
 "A thread counts from when it begins to run.");
 
+PyDoc_STRVAR(addressof_doc,
+"addressof($module, lock, /)\n--\n\n"
+"Return the address of what native code knows a lock by, an int.\n\n"
+"lock: a `lock`, which has an `lt_lock`, or an `RLock`, which has an `lt_rlock`; `lowthread.h`\n"
+"(see `get_include`) tells what can be done with these. The address is good for as long as\n"
+"the lock object lives.\n\n"
+"On CPython a lock whose address was asked for is somewhat slower from then on: the GIL does\n"
+"not keep native code away from it.\n\n"
+"Raises TypeError for anything else.");
+
 static PyMethodDef functions[] = {
+    {"addressof", addressof, METH_O, addressof_doc},
     {"start_new_thread", start_new_thread, METH_VARARGS, start_new_thread_doc},
     {"start_new", start_new_thread, METH_VARARGS, start_new_doc},
     {"allocate_lock", allocate_lock, METH_NOARGS, allocate_lock_doc},

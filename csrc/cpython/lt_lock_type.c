@@ -11,14 +11,23 @@
 typedef struct {
     PyObject_HEAD
     lt_lock lock;
-    uint32_t sentinel; /* lt_sentinel_set()'s number, or 0 */
+    uint32_t sentinel : 31; /* lt_sentinel_set()'s number, or 0 */
+    uint32_t is_shared : 1; /* native code has its address; changes with the GIL only */
     PyObject *weak_references;
 } lock_object;
 
 static lt_lock *lock_of(PyObject *self) { return &((lock_object *)self)->lock; }
 
-static bool try_lock(lt_lock *lock) {
-    return LT_ALONE ? lt_lock_try_alone(lock) : lt_lock_try(lock);
+static bool is_alone(PyObject *self) { return LT_ALONE && !((lock_object *)self)->is_shared; }
+
+void *lt_share_lock(PyObject *self) {
+    ((lock_object *)self)->is_shared = 1;
+    return lock_of(self);
+}
+
+static bool try_lock(PyObject *self) {
+    lt_lock *lock = lock_of(self);
+    return is_alone(self) ? lt_lock_try_alone(lock) : lt_lock_try(lock);
 }
 
 static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -27,9 +36,10 @@ static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs
     if (ns < 0) {
         return NULL;
     }
-    int taken = try_lock(lock_of(self));
+    int taken = try_lock(self);
     if (!taken && ns > 0) {
-        int how = ((lock_object *)self)->sentinel != 0 ? LT_IS_SENTINEL : 0;
+        int how = (((lock_object *)self)->sentinel != 0 ? LT_IS_SENTINEL : 0) |
+                  (((lock_object *)self)->is_shared ? LT_IS_SHARED : 0);
         taken = lt_wait_for(self, lock_of(self), ns, how);
     }
     return taken < 0 ? NULL : lt_bool(taken);
@@ -37,7 +47,8 @@ static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs
 
 static PyObject *release_once(PyObject *self) {
     lt_lock *lock = lock_of(self);
-    if ((LT_ALONE ? lt_lock_release_alone(lock) : lt_lock_release(lock)) == LT_NOT_HELD) {
+    int verdict = is_alone(self) ? lt_lock_release_alone(lock) : lt_lock_release(lock);
+    if (verdict == LT_NOT_HELD) {
         PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
         return NULL;
     }
@@ -86,11 +97,15 @@ PyObject *lt_make_lock(PyTypeObject *type) {
 
 PyObject *lt_make_sentinel(PyTypeObject *type) {
     PyObject *self = lt_make_lock(type);
-    if (self != NULL &&
-        !lt_sentinel_set(lock_of(self), &((lock_object *)self)->sentinel)) {
+    if (self == NULL) {
+        return NULL;
+    }
+    uint32_t number = 0;
+    if (!lt_sentinel_set(lock_of(self), &number)) {
         Py_DECREF(self);
         return PyErr_NoMemory();
     }
+    ((lock_object *)self)->sentinel = number & INT32_MAX; /* there is no memory for so many */
     return self;
 }
 

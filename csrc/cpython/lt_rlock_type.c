@@ -11,6 +11,18 @@ typedef struct {
 
 static lt_rlock *rlock_of(PyObject *self) { return &((rlock_object *)self)->rlock; }
 
+static bool is_alone(const lt_rlock *r) { return LT_ALONE && !r->is_shared; }
+
+void *lt_share_rlock(PyObject *self) {
+    rlock_of(self)->is_shared = 1; /* changes with the GIL only */
+    return rlock_of(self);
+}
+
+static int wait_for(PyObject *self, int64_t ns, int how) {
+    lt_rlock *r = rlock_of(self);
+    return lt_wait_for(self, &r->lock, ns, how | (r->is_shared ? LT_IS_SHARED : 0));
+}
+
 static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                          PyObject *names) {
     int64_t ns = lt_acquire_ns(args, nargs, names);
@@ -18,7 +30,7 @@ static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs
         return NULL;
     }
     lt_rlock *r = rlock_of(self);
-    int verdict = lt_rlock_try_as(r, LT_ALONE);
+    int verdict = lt_rlock_try_as(r, is_alone(r));
     if (verdict == LT_OVERFLOW) {
         PyErr_SetString(PyExc_OverflowError, "Internal lock count overflowed");
         return NULL;
@@ -26,7 +38,7 @@ static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs
     if (verdict == LT_ACQUIRED || ns == 0) {
         return lt_bool(verdict == LT_ACQUIRED);
     }
-    int taken = lt_wait_for(self, &r->lock, ns, 0);
+    int taken = wait_for(self, ns, 0);
     if (taken < 0) {
         return NULL;
     }
@@ -42,7 +54,8 @@ static PyObject *not_owned(void) {
 }
 
 static PyObject *release_once(PyObject *self) {
-    if (lt_rlock_release_as(rlock_of(self), LT_ALONE) == LT_NOT_HELD) {
+    lt_rlock *r = rlock_of(self);
+    if (lt_rlock_release_as(r, is_alone(r)) == LT_NOT_HELD) {
         return not_owned();
     }
     return lt_none();
@@ -89,11 +102,10 @@ static PyObject *acquire_restore(PyObject *self, PyObject *args) {
     if (!PyArg_ParseTuple(args, "(kk):_acquire_restore", &count, &owner)) {
         return NULL;
     }
-    lt_rlock *r = rlock_of(self);
-    if (lt_wait_for(self, &r->lock, LT_FOREVER, LT_LEAVES_HANDLERS) < 0) {
+    if (wait_for(self, LT_FOREVER, LT_LEAVES_HANDLERS) < 0) {
         return NULL;
     }
-    lt_rlock_own(r, count, owner);
+    lt_rlock_own(rlock_of(self), count, owner);
     return lt_none();
 }
 

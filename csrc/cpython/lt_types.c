@@ -185,6 +185,10 @@ int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how) {
         case LT_ACQUIRED:
             return 1;
         case LT_TIMED_OUT:
+            if (is_last && (how & LT_IS_SHARED) && !lt_is_only_thread()) {
+                deadline = lt_now() + 2 * lt_lock_lapse_ns; /* native code may release it */
+                break;
+            }
             if (is_last) {
                 PyErr_SetString(state->finalization_error,
                                 "can't acquire lock at interpreter shutdown: "

@@ -9,12 +9,17 @@
 #include "lt_cpython.h"
 
 /* Between two points where it gives up the GIL, nobody else is here.  The core has
- * functions for that case; without a GIL, the others are to be used. */
+ * functions for that case; without a GIL, or for a lock whose address native code has been
+ * given, the others are to be used. */
 #ifdef Py_GIL_DISABLED
 enum { LT_ALONE = false };
 #else
 enum { LT_ALONE = true };
 #endif
+
+/* The address of the core's lock in an instance of the type; from then on it is shared. */
+void *lt_share_lock(PyObject *self);
+void *lt_share_rlock(PyObject *self);
 
 #define LT_FAST(function) ((PyCFunction)(void (*)(void))(function))
 
@@ -66,6 +71,7 @@ static inline int lt_check_exit(PyObject *names) {
 enum {
     LT_LEAVES_HANDLERS = 1, /* signal handlers that are due run later */
     LT_IS_SENTINEL = 2,     /* a thread may release it that does not run Python any more */
+    LT_IS_SHARED = 4,       /* ... or that never did */
 };
 
 /* Waits for `lock`, which is in `self`, for `ns` at most and runs signal handlers meanwhile.
