@@ -36,7 +36,7 @@ help:
 	@echo 'make demo      build, index the standard library with many threads, run a web server'
 	@echo 'make build     build in place, so that `import lowthread` works from here'
 	@echo 'make test      build and test, with each backend (BACKEND=native or cffi: with one)'
-	@echo 'make test-all  the same for every interpreter found'
+	@echo 'make test-all  the same for every interpreter found (WITHOUT="3.11 PyPy": but for these)'
 	@echo 'make conformance  the standard library'"'"'s tests of threads, with lowthread and without'
 	@echo 'make programs  run programs of others with lowthread and without (installs them)'
 	@echo '               conformance-all, programs-all: for every interpreter found'
@@ -144,7 +144,7 @@ endef
 
 test-all:
 	$(need-python3)
-	@python3 tools/test_all.py $(if $(WAIT),WAIT=$(WAIT))
+	@python3 tools/test_all.py $(if $(WAIT),WAIT=$(WAIT)) $(WITHOUT:%=--without %)
 
 # The standard library's own tests, and programs of others, with and without lowthread.
 conformance: build

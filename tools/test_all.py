@@ -3,9 +3,10 @@
 The backends of an interpreter have one build and run at the same time.
 
 The exit status is 1 if the tests of one fail, or if there is no interpreter at all. Options
-are passed on to make.
+are passed on to make, but for `--without`, which leaves out the interpreters of a kind or of a version.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -47,15 +48,22 @@ def test(name, path, backend, options):
 
 
 def main():
-    found = interpreters()
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--without", action="append", default=[], metavar="3.11")
+    known, options = arguments.parse_known_args()
+    found = {
+        name: path
+        for name, path in interpreters().items()
+        if not any(f"{part}.".startswith(f"{w}.") for part in name.split() for w in known.without)
+    }
     if not found:
         sys.exit("No interpreter was found: install python3 (3.9 or later) or pypy3.")
     results = []
     for name, path in found.items():
-        build = ["make", "--no-print-directory", "build", f"PYTHON={path}", *sys.argv[1:]]
+        build = ["make", "--no-print-directory", "build", f"PYTHON={path}", *options]
         subprocess.run(build, stdout=subprocess.DEVNULL, check=False)  # or `make test` says why
         with ThreadPoolExecutor() as pool:
-            runs = [pool.submit(test, name, path, b, sys.argv[1:]) for b in backends(name)]
+            runs = [pool.submit(test, name, path, b, options) for b in backends(name)]
         results += [run.result() for run in runs]
     sys.exit(not all(results))
 
