@@ -266,6 +266,19 @@ def test_what_is_shared_works_under_threading():
     assert thread.join(LONG) and woken == [True]
 
 
+def test_the_end_of_a_thread_releases_a_lock_that_is_shared():
+    sentinels = []
+
+    def leave_one():
+        sentinel = lowthread._set_sentinel()
+        assert api.lock_acquire(lt_lock(sentinel), 0) == ACQUIRED
+        sentinels.append(sentinel)
+
+    lowthread.start_new_thread(leave_one, ())
+    wait_until(lambda: sentinels, "it has begun")
+    assert sentinels[0].acquire(timeout=LONG)
+
+
 def test_in_a_child_of_a_fork_it_says_that_nobody_can_release_it():
     script = """
     import os, sys, time

@@ -11,19 +11,26 @@
 typedef struct {
     PyObject_HEAD
     lt_lock lock;
-    uint32_t sentinel : 31; /* lt_sentinel_set()'s number, or 0 */
-    uint32_t is_shared : 1; /* native code has its address; changes with the GIL only */
+    _Atomic uint32_t marks; /* SENTINEL: lt_sentinel_set()'s number, or 0; and SHARED */
     PyObject *weak_references;
 } lock_object;
 
+enum { SENTINEL = INT32_MAX };        /* no system has so many threads */
+#define SHARED UINT32_C(0x80000000) /* native code has the address */
+
 static lt_lock *lock_of(PyObject *self) { return &((lock_object *)self)->lock; }
 
-static bool is_alone(PyObject *self) { return LT_ALONE && !((lock_object *)self)->is_shared; }
+/* Relaxed, here and below: with a GIL, that orders it; without, nothing depends on it. */
+static uint32_t marks_of(PyObject *self) {
+    return atomic_load_explicit(&((lock_object *)self)->marks, memory_order_relaxed);
+}
 
 void *lt_share_lock(PyObject *self) {
-    ((lock_object *)self)->is_shared = 1;
+    atomic_fetch_or_explicit(&((lock_object *)self)->marks, SHARED, memory_order_relaxed);
     return lock_of(self);
 }
+
+static bool is_alone(PyObject *self) { return LT_ALONE && !(marks_of(self) & SHARED); }
 
 static bool try_lock(PyObject *self) {
     lt_lock *lock = lock_of(self);
@@ -38,8 +45,9 @@ static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs
     }
     int taken = try_lock(self);
     if (!taken && ns > 0) {
-        int how = (((lock_object *)self)->sentinel != 0 ? LT_IS_SENTINEL : 0) |
-                  (((lock_object *)self)->is_shared ? LT_IS_SHARED : 0);
+        uint32_t marks = marks_of(self);
+        int how = ((marks & SENTINEL) ? LT_IS_SENTINEL : 0) |
+                  ((marks & SHARED) ? LT_IS_SHARED : 0);
         taken = lt_wait_for(self, lock_of(self), ns, how);
     }
     return taken < 0 ? NULL : lt_bool(taken);
@@ -105,7 +113,7 @@ PyObject *lt_make_sentinel(PyTypeObject *type) {
         Py_DECREF(self);
         return PyErr_NoMemory();
     }
-    ((lock_object *)self)->sentinel = number & INT32_MAX; /* there is no memory for so many */
+    atomic_store_explicit(&((lock_object *)self)->marks, number, memory_order_relaxed);
     return self;
 }
 
@@ -127,8 +135,8 @@ static void dealloc(PyObject *self) {
     if (((lock_object *)self)->weak_references != NULL) {
         PyObject_ClearWeakRefs(self);
     }
-    if (((lock_object *)self)->sentinel != 0) {
-        lt_sentinel_forget(lock_of(self), ((lock_object *)self)->sentinel);
+    if (marks_of(self) & SENTINEL) {
+        lt_sentinel_forget(lock_of(self), marks_of(self) & SENTINEL);
     }
     PyObject_Free(self);
     Py_DECREF(type);

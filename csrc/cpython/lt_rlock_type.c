@@ -11,16 +11,21 @@ typedef struct {
 
 static lt_rlock *rlock_of(PyObject *self) { return &((rlock_object *)self)->rlock; }
 
-static bool is_alone(const lt_rlock *r) { return LT_ALONE && !r->is_shared; }
+/* Relaxed: with a GIL, that orders it; without, nothing depends on it. */
+static bool is_shared(lt_rlock *r) {
+    return atomic_load_explicit(&r->is_shared, memory_order_relaxed) != 0;
+}
 
 void *lt_share_rlock(PyObject *self) {
-    rlock_of(self)->is_shared = 1; /* changes with the GIL only */
+    atomic_store_explicit(&rlock_of(self)->is_shared, 1, memory_order_relaxed);
     return rlock_of(self);
 }
 
+static bool is_alone(lt_rlock *r) { return LT_ALONE && !is_shared(r); }
+
 static int wait_for(PyObject *self, int64_t ns, int how) {
     lt_rlock *r = rlock_of(self);
-    return lt_wait_for(self, &r->lock, ns, how | (r->is_shared ? LT_IS_SHARED : 0));
+    return lt_wait_for(self, &r->lock, ns, how | (is_shared(r) ? LT_IS_SHARED : 0));
 }
 
 static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
