@@ -52,7 +52,8 @@ help:
 	@echo 'make model     the protocols of the lock and of the exit gate: all that can happen (needs spin)'
 	@echo 'make bench     measure every interpreter found; writes bench/results.md and .svg'
 	@echo 'make bench-one measure one, and only print it'
-	@echo 'make lint      ruff, and the C compiler with all warnings as errors'
+	@echo 'make lint      the hooks of pre-commit (HOOKS=...: one), and the C compiler with all warnings'
+	@echo 'make format    ruff and clang-format, on everything'
 	@echo 'make clean     remove what was built'
 	@echo 'make distclean remove the virtual environments (.venv*) too'
 	@echo
@@ -284,19 +285,46 @@ bench:
 
 # ---- keeping house ----
 
-.venv-lint/ready: | preflight
+# pre-commit and what it installs for its hooks.  The versions are in .pre-commit-config.yaml.
+.venv-lint/ready: tools/lint.txt
+	$(need-python3)
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 10) and \
+	  "The tools need Python 3.10 or later, and python3 is %d.%d." % sys.version_info[:2])'
 	@rm -rf .venv-lint
-	@$(PYTHON) -m venv .venv-lint
-	@.venv-lint/bin/python -m pip install -q --disable-pip-version-check ruff==0.14.5
+	@python3 -m venv .venv-lint
+	@.venv-lint/bin/python -m pip install -q --disable-pip-version-check -r tools/lint.txt
 	@touch $@
 
-lint: .venv-lint/ready $(READY)
-	@.venv-lint/bin/ruff check .
-	@.venv-lint/bin/ruff format --check .
+# Where there is no repository of its own, such as in a copy, a passing one for what .gitignore
+# leaves: pre-commit asks git for the files.
+LINT_GIT := $(if $(wildcard .git),,GIT_DIR=$(CURDIR)/build/lint.git GIT_WORK_TREE=$(CURDIR))
+PRE_COMMIT = PRE_COMMIT_HOME=$(CURDIR)/.venv-lint/hooks $(LINT_GIT) .venv-lint/bin/pre-commit
+
+lint-git:
+	@command -v git >/dev/null || { echo 'There is no git: install the package git.' >&2; exit 1; }
+ifneq ($(LINT_GIT),)
+	@rm -rf build/lint.git
+	@mkdir -p build
+	@$(LINT_GIT) git init -q 2>/dev/null
+	@$(LINT_GIT) git add -A
+endif
+
+# HOOKS: only this one, by its id.
+lint: .venv-lint/ready $(READY) lint-git
+	@$(PRE_COMMIT) run --all-files --show-diff-on-failure --color never $(HOOKS)
 	@for wait in $(C_WAITS); do $(CC) $(C_FLAGS) -fsyntax-only $(C_CORE) csrc/lt_wait_$$wait.c || exit 1; done
 	@$(CC) $(C_FLAGS) -fsyntax-only csrc/cpython/*.c \
 	  -I$$($(PY) -c 'import sysconfig; print(sysconfig.get_paths()["include"])')
 	@echo 'The C sources compile without a warning.'
+
+# The hooks that repair what they find fail if there was something: the second time is what counts.
+FORMATTERS := ruff-format clang-format trailing-whitespace end-of-file
+format: .venv-lint/ready lint-git
+	@for hook in $(FORMATTERS); do \
+	  $(PRE_COMMIT) run --all-files --color never $$hook >/dev/null || \
+	  $(PRE_COMMIT) run --all-files --color never $$hook || exit 1; \
+	done
+	@$(LINT_GIT) git diff --stat
 
 clean:
 	rm -rf build dist *.egg-info lowthread/*.so .pytest_cache .ruff_cache
@@ -309,3 +337,4 @@ distclean: clean
 .PHONY: model stress stress-all fuzz bench bench-one bench-report
 .PHONY: asan-python valgrind memcheck drd test-c-32 test-c-musl test-c-aarch64 test-c-cross
 .PHONY: conformance conformance-all programs programs-all
+.PHONY: lint-git format
