@@ -50,9 +50,11 @@ help:
 	@echo 'make asan-python  the native module under them, and some of the Python tests'
 	@echo 'make valgrind  ... under its memcheck and drd'
 	@echo 'make model     the protocols of the lock and of the exit gate: all that can happen (needs spin)'
+	@echo 'make newcomer  the commands of the README, in a fresh clone; PYTHON=...: with one interpreter'
 	@echo 'make bench     measure every interpreter found; writes bench/results.md and .svg'
 	@echo 'make bench-one measure one, and only print it'
-	@echo 'make lint      the hooks of pre-commit (HOOKS=...: one), and the C compiler with all warnings'
+	@echo 'make lint      what git runs before a commit, and the C compiler with all warnings;'
+	@echo '               make hooks: without the latter; HOOK=...: only one of them'
 	@echo 'make format    ruff and clang-format, on everything'
 	@echo 'make clean     remove what was built'
 	@echo 'make distclean remove the virtual environments (.venv*) too'
@@ -283,6 +285,11 @@ bench:
 	$(call each,bench-one $(if $(QUICK),QUICK=$(QUICK)))
 	@$(MAKE) --no-print-directory bench-report
 
+# The README's commands in a fresh clone of what is committed.
+newcomer:
+	$(need-python3)
+	@python3 tools/newcomer.py $(if $(filter-out python3,$(PYTHON)),--python $(PYTHON))
+
 # ---- keeping house ----
 
 # pre-commit and what it installs for its hooks.  The versions are in .pre-commit-config.yaml.
@@ -305,13 +312,16 @@ lint-git:
 ifneq ($(LINT_GIT),)
 	@rm -rf build/lint.git
 	@mkdir -p build
-	@$(LINT_GIT) git init -q 2>/dev/null
+	@$(LINT_GIT) git init -q
+	@printf '/.venv*\n/build/\n' >>build/lint.git/info/exclude
 	@$(LINT_GIT) git add -A
 endif
 
-# HOOKS: only this one, by its id.
-lint: .venv-lint/ready $(READY) lint-git
-	@$(PRE_COMMIT) run --all-files --show-diff-on-failure --color never $(HOOKS)
+# HOOK: only this one, by its id.
+hooks: .venv-lint/ready lint-git
+	@$(PRE_COMMIT) run --all-files --show-diff-on-failure --color never $(HOOK)
+
+lint: hooks $(READY)
 	@for wait in $(C_WAITS); do $(CC) $(C_FLAGS) -fsyntax-only $(C_CORE) csrc/lt_wait_$$wait.c || exit 1; done
 	@$(CC) $(C_FLAGS) -fsyntax-only csrc/cpython/*.c \
 	  -I$$($(PY) -c 'import sysconfig; print(sysconfig.get_paths()["include"])')
@@ -337,4 +347,4 @@ distclean: clean
 .PHONY: model stress stress-all fuzz bench bench-one bench-report
 .PHONY: asan-python valgrind memcheck drd test-c-32 test-c-musl test-c-aarch64 test-c-cross
 .PHONY: conformance conformance-all programs programs-all
-.PHONY: lint-git format
+.PHONY: lint-git hooks format newcomer
