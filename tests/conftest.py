@@ -16,6 +16,8 @@ import lowthread
 
 ROOT = pathlib.Path(__file__).parent.parent
 SCRIPTS = ROOT / "tests" / "scripts"
+#: What is tested: in this folder, or where it is installed.
+PACKAGE = pathlib.Path(lowthread.__file__).parent
 PYPY = sys.implementation.name == "pypy"
 CFFI = lowthread.backend == "cffi"  # locks are classes in Python
 

@@ -5,9 +5,9 @@ import subprocess
 import sys
 
 import pytest
-from conftest import LONG, ROOT
+from conftest import LONG, PACKAGE, ROOT
 
-FOLDER = str(ROOT / "lowthread" / "_children")
+FOLDER = str(PACKAGE / "_children")
 ASK = "import sys, _thread; print(_thread.allocate_lock().__class__.__module__)"
 
 

@@ -8,7 +8,7 @@ import sys
 import sysconfig
 
 import pytest
-from conftest import ROOT, run_script
+from conftest import PACKAGE, ROOT, run_script
 
 PREFLIGHT = ROOT / "tools" / "preflight.py"
 
@@ -103,9 +103,7 @@ def test_the_c_tests_need_a_compiler():
 
 
 def test_a_package_that_is_not_built(tmp_path):
-    shutil.copytree(
-        ROOT / "lowthread", tmp_path / "lowthread", ignore=shutil.ignore_patterns("*.so")
-    )
+    shutil.copytree(PACKAGE, tmp_path / "lowthread", ignore=shutil.ignore_patterns("*.so"))
     result = run_script(
         """
         try:

@@ -8,7 +8,7 @@ import sys
 import zipfile
 
 import pytest
-from conftest import LONG, PYPY, ROOT
+from conftest import LONG, PACKAGE, PYPY, ROOT
 
 import lowthread
 
@@ -337,7 +337,7 @@ def test_info(tmp_path):
     code, out, err = run(["--info"], tmp_path, through=("-m", "lowthread"))
     assert (code, err) == (0, "")
     told = dict(re.split(r"  +", line, maxsplit=1) for line in out.splitlines())
-    assert told["lowthread"].split(", ") == [lowthread.__version__, str(ROOT / "lowthread")]
+    assert told["lowthread"].split(", ") == [lowthread.__version__, str(PACKAGE)]
     assert told["interpreter"].startswith("PyPy 3" if PYPY else "CPython 3")
     assert told["interpreter"].endswith(sys.executable)
     assert told["backend"] == lowthread.backend
