@@ -50,11 +50,14 @@ help:
 	@echo 'make asan-python  the native module under them, and some of the Python tests'
 	@echo 'make valgrind  ... under its memcheck and drd'
 	@echo 'make model     the protocols of the lock and of the exit gate: all that can happen (needs spin)'
+	@echo 'make newcomer  the commands of the README, in a fresh clone; PYTHON=...: with one interpreter'
 	@echo 'make bench     measure every interpreter found; writes bench/results.md and .svg'
 	@echo 'make bench-one measure one, and only print it'
 	@echo 'make dist      the sdist and the wheels: build, check, and test each where it is installed'
 	@echo '               without a compiler (QUICK=1: without the slow tests; ONLY=3.9: there only)'
-	@echo 'make lint      ruff, and the C compiler with all warnings as errors'
+	@echo 'make lint      what git runs before a commit, and the C compiler with all warnings;'
+	@echo '               make hooks: without the latter; HOOK=...: only one of them'
+	@echo 'make format    ruff and clang-format, on everything'
 	@echo 'make clean     remove what was built'
 	@echo 'make distclean remove the virtual environments (.venv*) too'
 	@echo
@@ -285,6 +288,11 @@ bench:
 	$(call each,bench-one $(if $(QUICK),QUICK=$(QUICK)))
 	@$(MAKE) --no-print-directory bench-report
 
+# The README's commands in a fresh clone of what is committed.
+newcomer:
+	$(need-python3)
+	@python3 tools/newcomer.py $(if $(filter-out python3,$(PYTHON)),--python $(PYTHON))
+
 # ---- what is to be published ----
 
 .venv-dist/ready: tools/dist.txt
@@ -299,19 +307,49 @@ dist: .venv-dist/ready
 
 # ---- keeping house ----
 
-.venv-lint/ready: | preflight
+# pre-commit and what it installs for its hooks.  The versions are in .pre-commit-config.yaml.
+.venv-lint/ready: tools/lint.txt
+	$(need-python3)
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 10) and \
+	  "The tools need Python 3.10 or later, and python3 is %d.%d." % sys.version_info[:2])'
 	@rm -rf .venv-lint
-	@$(PYTHON) -m venv .venv-lint
-	@.venv-lint/bin/python -m pip install -q --disable-pip-version-check ruff==0.14.5
+	@python3 -m venv .venv-lint
+	@.venv-lint/bin/python -m pip install -q --disable-pip-version-check -r tools/lint.txt
 	@touch $@
 
-lint: .venv-lint/ready $(READY)
-	@.venv-lint/bin/ruff check .
-	@.venv-lint/bin/ruff format --check .
+# Where there is no repository of its own, such as in a copy, a passing one for what .gitignore
+# leaves: pre-commit asks git for the files.
+LINT_GIT := $(if $(wildcard .git),,GIT_DIR=$(CURDIR)/build/lint.git GIT_WORK_TREE=$(CURDIR))
+PRE_COMMIT = PRE_COMMIT_HOME=$(CURDIR)/.venv-lint/hooks $(LINT_GIT) .venv-lint/bin/pre-commit
+
+lint-git:
+	@command -v git >/dev/null || { echo 'There is no git: install the package git.' >&2; exit 1; }
+ifneq ($(LINT_GIT),)
+	@rm -rf build/lint.git
+	@mkdir -p build
+	@$(LINT_GIT) git init -q
+	@printf '/.venv*\n/build/\n' >>build/lint.git/info/exclude
+	@$(LINT_GIT) git add -A
+endif
+
+# HOOK: only this one, by its id.
+hooks: .venv-lint/ready lint-git
+	@$(PRE_COMMIT) run --all-files --show-diff-on-failure --color never $(HOOK)
+
+lint: hooks $(READY)
 	@for wait in $(C_WAITS); do $(CC) $(C_FLAGS) $(C_INCLUDE) -fsyntax-only $(C_CORE) csrc/lt_wait_$$wait.c || exit 1; done
 	@$(CC) $(C_FLAGS) $(C_INCLUDE) -fsyntax-only csrc/cpython/*.c csrc/lt_capsule.c \
 	  -I$$($(PY) -c 'import sysconfig; print(sysconfig.get_paths()["include"])')
 	@echo 'The C sources compile without a warning.'
+
+# The hooks that repair what they find fail if there was something: the second time is what counts.
+FORMATTERS := ruff-format clang-format trailing-whitespace end-of-file
+format: .venv-lint/ready lint-git
+	@for hook in $(FORMATTERS); do \
+	  $(PRE_COMMIT) run --all-files --color never $$hook >/dev/null || \
+	  $(PRE_COMMIT) run --all-files --color never $$hook || exit 1; \
+	done
+	@$(LINT_GIT) git diff --stat
 
 clean:
 	rm -rf build dist *.egg-info lowthread/*.so .pytest_cache .ruff_cache
@@ -324,3 +362,4 @@ distclean: clean
 .PHONY: model stress stress-all fuzz bench bench-one bench-report
 .PHONY: asan-python valgrind memcheck drd test-c-32 test-c-musl test-c-aarch64 test-c-cross
 .PHONY: dist conformance conformance-all programs programs-all
+.PHONY: lint-git hooks format newcomer

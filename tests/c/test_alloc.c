@@ -40,6 +40,7 @@ static bool disarm(void) { return atomic_load(&calls) >= atomic_exchange(&fail_a
         return result;                                                            \
     }
 
+/* clang-format off */ /* It takes a parameter's * for a product. */
 WRAP(void *, malloc, (size_t size), (size), NULL, result != NULL)
 WRAP(void *, calloc, (size_t n, size_t size), (n, size), NULL, result != NULL)
 /* What the core makes larger, it keeps. */
@@ -55,6 +56,7 @@ WRAP(int, pthread_setspecific, (pthread_key_t key, const void *value), (key, val
      0)
 WRAP(int, pthread_atfork, (void (*a)(void), void (*b)(void), void (*c)(void)), (a, b, c),
      ENOMEM, 0)
+/* clang-format on */
 
 void __real_free(void *block);
 void __wrap_free(void *block);

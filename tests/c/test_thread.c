@@ -361,20 +361,25 @@ static void births_are_waited_for(void) {
     lt_birth_end();
 }
 
-static void *enters_birth(void *entered) {
+static lt_lock entered, forked;
+
+static void *enters_birth(void *unused) {
+    (void)unused;
     lt_birth_enter();
-    release(entered);
+    release(&entered);
     lt_birth_leave();
+    acquire(&forked); /* so that the child has no thread that ended and was not joined */
+    release(&forked);
     return NULL;
 }
 
 static void births_and_forks(void) {
-    lt_lock entered = {0};
     for (int by_python = 0; by_python <= 1; by_python++) {
         lt_births_are_guarded(by_python);
         acquire(&entered);
+        acquire(&forked);
         lt_birth_enter();
-        pthread_t thread = spawn(enters_birth, &entered);
+        pthread_t thread = spawn(enters_birth, NULL);
         if (by_python) {
             acquire(&entered); /* nobody is in the way of another, nor of a fork */
         } else {
@@ -389,6 +394,7 @@ static void births_and_forks(void) {
         }
         int status;
         CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+        release(&forked);
         lt_birth_leave();
         join(thread);
         CHECK(by_python || lt_lock_try(&entered));
