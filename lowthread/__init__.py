@@ -116,7 +116,7 @@ provide({name: globals()[name] for name in __all__ if name not in _ours})
 del provide
 
 
-def _let_go_of(modules):
+def _let_go_of(modules: dict[str, object]) -> None:
     """Have nothing but `sys.modules` refer to the modules of this package.
 
     When the interpreter ends, modules that are still referred to have their globals set to
@@ -128,7 +128,7 @@ def _let_go_of(modules):
             del modules[child]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     module = _sys.modules.get(f"{__name__}.{name}")
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

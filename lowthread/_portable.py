@@ -1,5 +1,7 @@
 """The backend `cffi`: what lowthread/_backend.py lists, in Python over the core."""
 
+from __future__ import annotations
+
 from lowthread._builtin import builtin, synonym
 from lowthread._load import lib
 from lowthread._pylock import lock, make_sentinel
@@ -8,7 +10,7 @@ from lowthread._start import start_new, start_new_thread  # noqa: F401
 
 
 @builtin()
-def allocate_lock():
+def allocate_lock() -> lock:
     """Create a new lock object, which is unlocked.
 
     Returns an instance of `LockType`; see there.
@@ -17,7 +19,7 @@ def allocate_lock():
 
 
 @builtin()
-def get_ident():
+def get_ident() -> int:
     """Return the identifier of the current thread, a nonzero int.
 
     It tells apart the threads that exist at a time, has no meaning beyond that, and may be
@@ -27,7 +29,7 @@ def get_ident():
 
 
 @builtin()
-def get_native_id():
+def get_native_id() -> int:
     """Return the system's own number for the current thread, a nonnegative int.
 
     No other thread of the whole system has it, until this one ends. Linux: gettid; macOS:
@@ -38,7 +40,7 @@ def get_native_id():
 
 
 @builtin()
-def _count():
+def _count() -> int:
     """Return how many threads started by `start_new_thread` have not ended yet.
 
     A thread counts from when it begins to run.
@@ -47,7 +49,7 @@ def _count():
 
 
 @builtin()
-def _set_sentinel():
+def _set_sentinel() -> lock:
     """Return a new lock, unlocked, that the end of the calling thread releases.
 
     That is after the thread's Python state is gone. A second call replaces the lock of the
