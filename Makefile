@@ -53,6 +53,7 @@ help:
 	@echo 'make newcomer  the commands of the README, in a fresh clone; PYTHON=...: with one interpreter'
 	@echo 'make bench     measure every interpreter found; writes bench/results.md and .svg'
 	@echo 'make bench-one measure one, and only print it'
+	@echo 'make types     mypy, pyright and stubtest, on CPython (installs them)'
 	@echo 'make dist      the sdist and the wheels: build, check, and test each where it is installed'
 	@echo '               without a compiler (QUICK=1: without the slow tests; ONLY=3.9: there only)'
 	@echo 'make lint      what git runs before a commit, and the C compiler with all warnings;'
@@ -305,6 +306,36 @@ newcomer:
 dist: .venv-dist/ready
 	@.venv-dist/bin/python tools/dist.py $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(TESTS),-- $(TESTS))
 
+# ---- types ----
+
+# The stubtest of the last mypy for 3.9 finds fault with how modules without a stub are annotated,
+# and with the library's own. There, tests/test_types.py alone compares the stubs with what is.
+TYPES := .venv-types-$(TAG)
+STUBTESTED := $(if $(filter cpython-39,$(TAG)),,$(BACKENDS))
+
+$(TYPES)/ready-for-$(WHICH): tools/types.txt | preflight
+	@rm -rf $(TYPES)
+	@$(PYTHON) -m venv $(TYPES)
+	@$(TYPES)/bin/python -m pip install -q --disable-pip-version-check -r tools/types.txt
+	@touch $@
+
+ifeq ($(filter pypy%,$(TAG)),)
+types: build $(TYPES)/ready-for-$(WHICH)
+	@$(TYPES)/bin/python -m mypy
+	@$(TYPES)/bin/python -m pyright --pythonpath $(TYPES)/bin/python
+	@$(TYPES)/bin/python -m pyright --pythonpath $(TYPES)/bin/python --pythonversion 3.9
+	@set -e; for backend in $(STUBTESTED); do \
+	  echo "stubtest with the backend $$backend ..."; \
+	  LOWTHREAD_BACKEND=$$backend $(TYPES)/bin/python -m mypy.stubtest lowthread \
+	    --allowlist tests/types/stubtest.txt --allowlist tests/types/stubtest-$$backend.txt; \
+	done
+	@$(TYPES)/bin/python -m pytest -q --basetemp=build/tmp-types tests/test_types.py
+else
+types:
+	@echo 'mypy does not run on PyPy: make types is for CPython. tests/test_types.py compares' \
+	  'the stubs with what is here on PyPy too.' >&2; exit 1
+endif
+
 # ---- keeping house ----
 
 # pre-commit and what it installs for its hooks.  The versions are in .pre-commit-config.yaml.
@@ -352,7 +383,7 @@ format: .venv-lint/ready lint-git
 	@$(LINT_GIT) git diff --stat
 
 clean:
-	rm -rf build dist *.egg-info lowthread/*.so .pytest_cache .ruff_cache
+	rm -rf build dist *.egg-info lowthread/*.so .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 
 distclean: clean
@@ -363,3 +394,4 @@ distclean: clean
 .PHONY: asan-python valgrind memcheck drd test-c-32 test-c-musl test-c-aarch64 test-c-cross
 .PHONY: dist conformance conformance-all programs programs-all
 .PHONY: lint-git hooks format newcomer
+.PHONY: types

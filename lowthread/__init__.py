@@ -123,7 +123,7 @@ provide({name: globals()[name] for name in __all__ if name not in _ours})
 del provide
 
 
-def _let_go_of(modules):
+def _let_go_of(modules: dict[str, object]) -> None:
     """Have nothing but `sys.modules` refer to the modules of this package.
 
     When the interpreter ends, modules that are still referred to have their globals set to
@@ -135,7 +135,7 @@ def _let_go_of(modules):
             del modules[child]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     if name == "_C_API":  # only now, as few programs need it
         return _load_capsule()
     module = _sys.modules.get(f"{__name__}.{name}")

@@ -2,4 +2,5 @@
 
 from lowthread._run import main
 
-main()
+if __name__ == "__main__":  # not where tools look into every module
+    main()

@@ -10,6 +10,10 @@ import struct
 from math import ceil, floor, isnan
 from operator import index
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, SupportsIndex
+
 #: The largest timeout that every function here accepts, in seconds. The limit itself is
 #: 2**63 - 1 ns; this is that in whole seconds, as CPython gives it.
 TIMEOUT_MAX = 9223372036.0
@@ -21,7 +25,7 @@ _NS_PER_S = 10**9
 UNSIGNED_LONG_MAX = 2 ** (8 * struct.calcsize("L")) - 1
 
 
-def wait_in_ns(blocking=True, timeout=UNSET):
+def wait_in_ns(blocking: object = True, timeout: "float | SupportsIndex" = UNSET) -> int:
     """Return how long `acquire(blocking, timeout)` may wait: ns, 0, or `FOREVER`."""
     blocking = bool(blocking)
     ns = timeout_in_ns(timeout)
@@ -36,7 +40,7 @@ def wait_in_ns(blocking=True, timeout=UNSET):
     return ns
 
 
-def timeout_in_ns(timeout):
+def timeout_in_ns(timeout: "float | SupportsIndex") -> int:
     """Convert a timeout in seconds to whole nanoseconds, rounded away from zero.
 
     Raises TypeError, ValueError (NaN) or OverflowError as CPython 3.13 does.
@@ -55,7 +59,7 @@ def timeout_in_ns(timeout):
     return ns
 
 
-def two_unsigned_longs(function, pair):
+def two_unsigned_longs(function: str, pair: "Any") -> "list[int]":
     """Return the two ints in `pair` as C takes them, the argument of a method.
 
     function: its name, for the TypeError about anything else.
@@ -65,7 +69,7 @@ def two_unsigned_longs(function, pair):
         raise TypeError(f"{function}() argument 1 must be 2-item sequence, not {_kind_of(pair)}")
     if len(pair) != 2:
         raise TypeError(f"{function}() argument 1 must be sequence of length 2, not {len(pair)}")
-    numbers = []
+    numbers: list[int] = []
     for position in range(2):
         try:
             number = pair[position]
@@ -81,5 +85,5 @@ def two_unsigned_longs(function, pair):
     return numbers
 
 
-def _kind_of(value):
+def _kind_of(value: object) -> str:
     return "None" if value is None else type(value).__name__

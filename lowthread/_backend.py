@@ -10,6 +10,10 @@ import sys
 
 from lowthread._load import native
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
 #: What a backend has to provide.
 NAMES = (
     "RLock",
@@ -26,7 +30,7 @@ NAMES = (
 )
 
 
-def _choose(wanted):
+def _choose(wanted: "str | None") -> "tuple[str, ModuleType]":
     """Return the name of the backend, and the module that is it."""
     name = wanted or ("native" if native else "cffi")
     if name not in ("native", "cffi"):
@@ -48,7 +52,11 @@ def _choose(wanted):
     return name, module
 
 
-backend, _module = _choose(os.environ.get("LOWTHREAD_BACKEND"))
+backend, _chosen = _choose(os.environ.get("LOWTHREAD_BACKEND"))
+if TYPE_CHECKING:
+    from lowthread import _native as _module  # whose types those of the other are to be like
+else:
+    _module = _chosen
 
 RLock = _module.RLock
 _count = _module._count
@@ -61,4 +69,4 @@ get_native_id = _module.get_native_id
 lock = LockType = _module.lock
 start_new = _module.start_new
 start_new_thread = _module.start_new_thread
-del _module  # see lowthread/__init__.py
+del _module, _chosen  # see lowthread/__init__.py

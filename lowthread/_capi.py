@@ -1,5 +1,7 @@
 """What native code of others needs to use the locks: see include/lowthread.h."""
 
+from __future__ import annotations
+
 import os
 
 from lowthread._load import ffi, lib
@@ -7,7 +9,7 @@ from lowthread._load import ffi, lib
 _FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "include")
 
 
-def get_include():
+def get_include() -> str:
     """Return the folder that has `lowthread.h`, a str: for a compiler's `-I`.
 
     The header is for C, C++, Cython and cffi programs that share locks with Python; it tells
@@ -16,7 +18,7 @@ def get_include():
     return _FOLDER
 
 
-def get_api():
+def get_api() -> int:
     """Return the address of the table of functions that `lowthread.h` declares, an int.
 
     It is a `const lt_api *`, the same for the life of the process, and begins with its version.

@@ -4,12 +4,18 @@ Documented as `threading.excepthook`. CPython has it in C; PyPy's `threading` ma
 what is in the module itself, so here is what `_thread` would have.
 """
 
+from __future__ import annotations
+
 import sys
 
 from lowthread._builtin import builtin
 from lowthread._load import PYPY
 
-if PYPY:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+if PYPY and not TYPE_CHECKING:  # checkers do not know PyPy's own modules
     import traceback
     from _thread import get_ident
 
@@ -26,7 +32,7 @@ if PYPY:
         thread = structseqfield(3, "Thread")
 
     @builtin(least=1, most=1)
-    def _excepthook(args, /):
+    def _excepthook(args: Any, /) -> None:
         """Print an exception that left a thread on `sys.stderr`; SystemExit is ignored.
 
         args: an `_ExceptHookArgs`: exc_type, exc_value, exc_traceback, thread (or None).

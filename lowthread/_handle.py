@@ -3,10 +3,12 @@
 The rules are those of CPython 3.13 (`Modules/_threadmodule.c`).
 """
 
+from __future__ import annotations
+
 import sys
 
 from lowthread._arguments import FOREVER, timeout_in_ns
-from lowthread._builtin import builtin
+from lowthread._builtin import builtin, unannotated
 from lowthread._final import Final, name_of, no_pickle
 from lowthread._hooks import report_unraisable
 from lowthread._load import ffi, lib, native
@@ -14,23 +16,30 @@ from lowthread._never import LAST_WAIT, is_last_thread, too_late_for
 from lowthread._pylock import run_signal_handlers
 from lowthread._start import start_thread
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn, SupportsIndex
+
+    from lowthread._ffi import HandleCell
+
 #: What tells the threads apart that the end of each interpreter of a process waits for.
 HERE = 1 + (native.interpreter_id() if native else 0)
 
 
-def new_cell():
+def new_cell() -> HandleCell:
     """Return an unused `lt_handle *`."""
     return _own(lib.lt_handle_new())
 
 
-def _own(cell):
+def _own(cell: HandleCell) -> HandleCell:
     """Return an `lt_handle *` that gives up its reference when it is gone."""
     if not cell:
         raise MemoryError
     return ffi.gc(cell, lib.lt_handle_drop)
 
 
-def join(cell, ns):
+def join(cell: HandleCell, ns: int) -> bool:
     """Wait at most `ns` until the thread of an `lt_handle *` has ended; return whether it has.
 
     Raises RuntimeError if the thread was not started, or is the caller's own;
@@ -56,12 +65,13 @@ def join(cell, ns):
         run_signal_handlers()
 
 
-def wait_to_join(timeout):
+def wait_to_join(timeout: float | SupportsIndex | None) -> int:
     """Return what `join(timeout)` means in ns: None and what is negative are `FOREVER`."""
     ns = FOREVER if timeout is None else timeout_in_ns(timeout)
     return FOREVER if ns < 0 else ns
 
 
+@unannotated
 class _ThreadHandle(metaclass=Final):
     """A thread that can be joined, started by `start_joinable_thread`. For `threading`.
 
@@ -71,16 +81,17 @@ class _ThreadHandle(metaclass=Final):
 
     __slots__ = ("__cell",)
     __module__ = "lowthread"
+    __cell: HandleCell
 
-    def __new__(cls, /, *args, **kwargs):
+    def __new__(cls, /, *args: object, **kwargs: object) -> _ThreadHandle:
         return _with_cell(new_cell())
 
     @property
-    def ident(self):
+    def ident(self) -> int:
         """The thread's identifier, an int; 0 until it is started."""
         return lib.lt_handle_ident(self.__cell)
 
-    def join(self, timeout=None, /):
+    def join(self, timeout: float | SupportsIndex | None = None, /) -> None:
         """Wait until the thread has ended, its Python state included.
 
         timeout: seconds to wait at most, an int or a float; None, or a negative number, is
@@ -91,36 +102,38 @@ class _ThreadHandle(metaclass=Final):
         """
         join(self.__cell, wait_to_join(timeout))
 
-    def is_done(self, /):
+    def is_done(self, /) -> bool:
         """Return whether the thread has ended, its Python state included."""
         return lib.lt_handle_is_done(self.__cell)
 
-    def _set_done(self, /):
+    def _set_done(self, /) -> None:
         """Behave from now on as if the thread had ended. Raises RuntimeError if not started."""
         if not lib.lt_handle_set_done(self.__cell):
             raise RuntimeError("thread not started")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<{name_of(type(self))} object: ident={self.ident}>"
 
     __reduce_ex__ = no_pickle
 
-    def __reduce__(self):
+    def __reduce__(self) -> NoReturn:
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
 
 _cell_slot = _ThreadHandle.__dict__["_ThreadHandle__cell"]
-cell_of = _cell_slot.__get__
+cell_of: Callable[[_ThreadHandle], HandleCell] = _cell_slot.__get__
 
 
-def _with_cell(cell):
+def _with_cell(cell: HandleCell) -> _ThreadHandle:
     self = object.__new__(_ThreadHandle)
     _cell_slot.__set__(self, cell)
     return self
 
 
 @builtin(least=1, most=3, keywords=True)
-def start_joinable_thread(function, handle=None, daemon=True):
+def start_joinable_thread(
+    function: Callable[[], object], handle: _ThreadHandle | None = None, daemon: object = True
+) -> _ThreadHandle:
     """Start a thread that calls `function()`; return a handle by which it can be joined.
 
     function: a callable. What it raises is dealt with as `start_new_thread` does.
@@ -147,7 +160,7 @@ def start_joinable_thread(function, handle=None, daemon=True):
 
 
 @builtin(least=1, most=1)
-def _make_thread_handle(ident, /):
+def _make_thread_handle(ident: int, /) -> _ThreadHandle:
     """Return a handle of a thread that was not started here; it runs until `_set_done()`.
 
     ident: its identifier (see `get_ident`), an int.
@@ -163,7 +176,7 @@ def _make_thread_handle(ident, /):
 
 
 @builtin()
-def _shutdown():
+def _shutdown() -> None:
     """Wait for all threads of `start_joinable_thread` that are no daemons, but for the caller.
 
     An exception of a signal handler ends that; it goes to `sys.unraisablehook`.
@@ -171,7 +184,7 @@ def _shutdown():
     wait_for_all()
 
 
-def wait_for_all():
+def wait_for_all() -> bool:
     """Do what `_shutdown` does; return false if an exception has ended it."""
     try:
         while True:

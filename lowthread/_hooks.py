@@ -6,9 +6,16 @@ of the hook argument is *function*."), and the order of things is that of CPytho
 `_PyErr_WriteUnraisableMsg` (`Python/errors.c`).
 """
 
+from __future__ import annotations
+
 import sys
 
 from lowthread._load import PYPY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 _MESSAGE = "Exception ignored in thread started by"
 
@@ -16,7 +23,7 @@ _MESSAGE = "Exception ignored in thread started by"
 _default_hook = sys.__unraisablehook__
 
 
-def _find_args_type():
+def _find_args_type() -> type[Any]:
     # The default hook accepts nothing but this type, which has no public name: the
     # interpreter makes it at start, as a subclass of tuple.
     for subclass in tuple.__subclasses__():
@@ -28,7 +35,7 @@ def _find_args_type():
 _ArgsType = _find_args_type()
 
 
-def _make_args(error, message, culprit):
+def _make_args(error: BaseException, message: str | None, culprit: object) -> Any:
     if PYPY:
         message = message or ""  # it accepts no None
     fields = (type(error), error, error.__traceback__, message, culprit)
@@ -36,19 +43,21 @@ def _make_args(error, message, culprit):
     return _ArgsType((*fields, "") if PYPY else fields)
 
 
-def _print(args):
+def _print(args: Any) -> None:
     try:
         _default_hook(args)
     except BaseException:
         pass
 
 
-def report(function, error):
+def report(function: Callable[..., object], error: BaseException) -> None:
     """Give `error`, which left the thread's `function`, to `sys.unraisablehook`."""
     report_unraisable(error, _MESSAGE, function)
 
 
-def report_unraisable(error, message=None, culprit=None):
+def report_unraisable(
+    error: BaseException, message: str | None = None, culprit: object = None
+) -> None:
     """Give `error` to `sys.unraisablehook`, with these as `err_msg` and `object`.
 
     Never raises: a hook that fails is itself reported by the default hook; one that is
@@ -70,7 +79,7 @@ def report_unraisable(error, message=None, culprit=None):
                 hook(args)
         except BaseException as failure:
             # Its traceback begins in the hook, not here.
-            failure = failure.with_traceback(failure.__traceback__.tb_next)
+            failure = failure.with_traceback(failure.__traceback__.tb_next)  # type: ignore[union-attr]
             _print(_make_args(failure, message, culprit))
     except BaseException:
         pass

@@ -1,5 +1,7 @@
 """What `python -m lowthread --info` tells."""
 
+from __future__ import annotations
+
 import os
 import platform
 import sys
@@ -7,23 +9,28 @@ import sys
 from lowthread._arguments import TIMEOUT_MAX
 from lowthread._backend import backend
 from lowthread._install import is_installed
-from lowthread._load import _module as native_module
 from lowthread._load import ffi, lib
+from lowthread._load import module as native_module
 from lowthread._naming import _NAME_MAXLEN
 from lowthread._version import __version__
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
-def info():
+
+def info() -> str:
     """Return it as text, a line for each thing: a name, two spaces or more, and a value."""
     lines = [*_versions(), *_choices(), *_limits()]
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name:{width}}  {value}" for name, value in lines)
 
 
-def _versions():
-    build = platform.python_implementation(), platform.python_version()
+def _versions() -> Iterator[tuple[str, str]]:
+    build: tuple[str, ...] = platform.python_implementation(), platform.python_version()
     if build[0] == "PyPy":
-        version = sys.pypy_version_info
+        version: Any = vars(sys)["pypy_version_info"]
         build = (*build, f"({version.major}.{version.minor}.{version.micro})")
     import _cffi_backend
 
@@ -33,7 +40,7 @@ def _versions():
     yield "cffi", _cffi_backend.__version__
 
 
-def _choices():
+def _choices() -> Iterator[tuple[str, str]]:
     yield "native module", native_module.__file__
     yield "backend", backend
     yield "wait", ffi.string(lib.lt_wait_name).decode()
@@ -41,7 +48,7 @@ def _choices():
     yield "in children", "yes" if "LOWTHREAD_CHILDREN" in os.environ else "no"
 
 
-def _limits():
+def _limits() -> Iterator[tuple[str, str]]:
     import resource
 
     yield "longest timeout", f"{TIMEOUT_MAX:.0f} s"
@@ -69,7 +76,7 @@ def _limits():
             pass  # not on this system
 
 
-def _cgroup_file(name):
+def _cgroup_file(name: str) -> str:
     """Return the path of a file of this process's cgroup, which may not exist."""
     try:
         with open("/proc/self/cgroup", encoding="utf-8") as f:

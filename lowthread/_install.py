@@ -1,5 +1,7 @@
 """Puts lowthread in the place of the interpreter's own `_thread`, and takes it out again."""
 
+from __future__ import annotations
+
 import _thread as host
 import os
 import sys
@@ -7,7 +9,14 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 from lowthread._backend import _count, allocate_lock
+from lowthread._builtin import unannotated
 from lowthread._handle import _shutdown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    Change = tuple[dict[str, object], str, object, object]
 
 _lock = allocate_lock()
 
@@ -16,20 +25,21 @@ module = ModuleType("_thread", "Python's `_thread` module, by lowthread.")
 module.__spec__ = ModuleSpec("_thread", None, origin="lowthread")
 
 # What was put in the place of what: (namespace, name, theirs, ours).
-_changes = []
+_changes: list[Change] = []
 
 
-def provide(names):
+def provide(names: dict[str, object]) -> None:
     """Say what the module `_thread` consists of: {name: object}."""
     vars(module).update(names)
 
 
-def is_installed():
+def is_installed() -> bool:
     """Return whether `import _thread` gives lowthread's."""
     return sys.modules.get("_thread") is module
 
 
-def install(*, force=False):
+@unannotated
+def install(*, force: object = False) -> None:
     """Have the interpreter's own `threading` run on lowthread from now on.
 
     What `import _thread` gives is lowthread's then, and so is everything that modules which
@@ -52,15 +62,17 @@ def install(*, force=False):
                 "starts, or go on with install(force=True)"
             )
         # First, as it refuses when the interpreter is on its way out.
-        if running and hasattr(host, "_shutdown"):
-            _wait_for_at_exit(host._shutdown)
+        wait_for_all = getattr(host, "_shutdown", None)
+        if running and wait_for_all is not None:
+            _wait_for_at_exit(wait_for_all)
         ours = {id(theirs): getattr(module, name) for name, theirs in _replaced()}
         ours[id(host)] = module
         sys.modules["_thread"] = module
         _replace(ours, _namespaces(), _changes)
 
 
-def uninstall(*, force=False):
+@unannotated
+def uninstall(*, force: object = False) -> None:
     """Take back what `install` has done; nothing if that is not so.
 
     Names that modules outside the standard library took from `_thread` meanwhile stay as
@@ -92,11 +104,11 @@ def uninstall(*, force=False):
         _replace(theirs, _namespaces(of_stdlib=True), [])
 
 
-def _threads(number):
+def _threads(number: int) -> str:
     return f"{number} thread{'' if number == 1 else 's'} run{'s' if number == 1 else ''}"
 
 
-def _replaced():
+def _replaced() -> list[tuple[str, object]]:
     """Return (name, object) for everything in the host's `_thread` that has a substitute."""
     return [
         (name, value)
@@ -105,7 +117,7 @@ def _replaced():
     ]
 
 
-def _namespaces(of_stdlib=False):
+def _namespaces(of_stdlib: bool = False) -> Iterator[dict[str, object]]:
     """Yield the dictionaries of the modules that are loaded."""
     for name, loaded in list(sys.modules.items()):
         if loaded is host or loaded is module or name.partition(".")[0] == "lowthread":
@@ -119,7 +131,7 @@ def _namespaces(of_stdlib=False):
             yield namespace
 
 
-def _is_stdlib(name, namespace):
+def _is_stdlib(name: str, namespace: dict[str, object]) -> bool:
     if hasattr(sys, "stdlib_module_names"):  # since 3.10
         return name.partition(".")[0] in sys.stdlib_module_names
     import sysconfig
@@ -131,7 +143,9 @@ def _is_stdlib(name, namespace):
     return file.startswith(folder) and "-packages" not in file[len(folder) :]
 
 
-def _replace(by_id, namespaces, changes):
+def _replace(
+    by_id: dict[int, object], namespaces: Iterable[dict[str, object]], changes: list[Change]
+) -> None:
     for namespace in namespaces:
         for name, value in list(namespace.items()):
             new = by_id.get(id(value))
@@ -140,8 +154,8 @@ def _replace(by_id, namespaces, changes):
                 changes.append((namespace, name, value, new))
 
 
-def _wait_for_at_exit(shutdown):
+def _wait_for_at_exit(shutdown: Callable[[], None]) -> None:
     """Have the end of the interpreter wait for the threads that `threading` has lost."""
     import threading
 
-    threading._register_atexit(shutdown)
+    threading._register_atexit(shutdown)  # type: ignore[attr-defined]  # private

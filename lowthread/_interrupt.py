@@ -1,17 +1,23 @@
 """Interrupting the main thread."""
 
+from __future__ import annotations
+
 import operator
 import signal
 
 from lowthread._builtin import builtin
 from lowthread._load import ffi, lib
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import SupportsIndex
+
 _MAX_INT = 2**31 - 1
 _MAX_LONG = 2 ** (8 * ffi.sizeof("long") - 1) - 1
 
 
 @builtin(most=1, called="signum")  # a slip of 3.13's, seen in one message only
-def interrupt_main(signum=signal.SIGINT, /):
+def interrupt_main(signum: SupportsIndex = signal.SIGINT, /) -> None:
     """Have the Python handler of a signal run in the main thread.
 
     signum: the signal's number, SIGINT if not given.

@@ -1,15 +1,25 @@
 """Starting a thread with all that can be said about it: `start`."""
 
+from __future__ import annotations
+
 import atexit
 import sys
 
 from lowthread._arguments import FOREVER, wait_in_ns
 from lowthread._backend import get_ident
+from lowthread._builtin import unannotated
 from lowthread._handle import HERE, join, new_cell, wait_for_all
 from lowthread._interpreter import _get_main_thread_ident, daemon_threads_allowed
 from lowthread._load import lib
 from lowthread._naming import encode_name
 from lowthread._start import checked_stack_size, start_thread
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn, SupportsIndex
+
+    from lowthread._ffi import HandleCell
 
 
 class ThreadStartError(OSError, RuntimeError):
@@ -18,6 +28,7 @@ class ThreadStartError(OSError, RuntimeError):
     __module__ = "lowthread"
 
 
+@unannotated
 class ThreadHandle:
     """A thread that was started by `start`.
 
@@ -27,31 +38,34 @@ class ThreadHandle:
 
     __slots__ = ("__cell", "__weakref__", "_daemon", "_name")
     __module__ = "lowthread"
+    __cell: HandleCell
+    _daemon: bool
+    _name: str | None
 
-    def __new__(cls, *args, **kwargs):
+    def __new__(cls, *args: object, **kwargs: object) -> ThreadHandle:
         raise TypeError("ThreadHandle objects are made by lowthread.start()")
 
     @property
-    def name(self):
+    def name(self) -> str | None:
         """What the thread was named, in full; None if it was not."""
         return self._name
 
     @property
-    def daemon(self):
+    def daemon(self) -> bool:
         """Whether the thread is cut off by the end of the interpreter."""
         return self._daemon
 
     @property
-    def ident(self):
+    def ident(self) -> int:
         """The thread's identifier, an int: what `get_ident()` returns there."""
         return lib.lt_handle_ident(self.__cell)
 
     @property
-    def native_id(self):
+    def native_id(self) -> int:
         """The system's own number for the thread: what `get_native_id()` returns there."""
         return lib.lt_native_id_of(self.__cell)
 
-    def join(self, timeout=None):
+    def join(self, timeout: float | SupportsIndex | None = None) -> bool:
         """Wait until the thread has ended, its Python state included; return whether it has.
 
         timeout: seconds to wait at most, an int or a float; None, the default, is no limit, and
@@ -62,23 +76,32 @@ class ThreadHandle:
         """
         return join(self.__cell, FOREVER if timeout is None else wait_in_ns(True, timeout))
 
-    def is_alive(self):
+    def is_alive(self) -> bool:
         """Return whether the thread has not ended."""
         return not lib.lt_handle_is_done(self.__cell)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         name = "" if self._name is None else f" {self._name!r}"
         state = "alive" if self.is_alive() else "ended"
         return f"<lowthread.ThreadHandle{name} ident={self.ident} {state}>"
 
-    def __reduce__(self):
+    def __reduce__(self) -> NoReturn:
         raise TypeError("cannot pickle 'lowthread.ThreadHandle' object")
 
 
 _set_cell = ThreadHandle.__dict__["_ThreadHandle__cell"].__set__
 
 
-def start(function, /, *args, name=None, stack_size=None, daemon=True, **kwargs):
+@unannotated
+def start(
+    function: Callable[..., object],
+    /,
+    *args: Any,
+    name: str | None = None,
+    stack_size: SupportsIndex | None = None,
+    daemon: object = True,
+    **kwargs: Any,
+) -> ThreadHandle:
     """Start a thread that calls `function(*args, **kwargs)`; return its `ThreadHandle`.
 
     That has `join`, `is_alive`, `ident`, `native_id`, `name` and `daemon`.
@@ -131,7 +154,7 @@ _are_some_awaited = False
 _threading_waits = False
 
 
-def _have_exit_wait():
+def _have_exit_wait() -> None:
     """Have the interpreter wait for threads that are no daemons when `threading` does for its own.
 
     So before functions of atexit; and again after these, as is said below, for what they have
@@ -147,7 +170,7 @@ def _have_exit_wait():
     import threading
 
     try:
-        threading._register_atexit(_wait_at_exit)
+        threading._register_atexit(_wait_at_exit)  # type: ignore[attr-defined]  # private
     except RuntimeError:  # too late for that
         pass
 
@@ -155,7 +178,7 @@ def _have_exit_wait():
 _interrupted = False
 
 
-def _wait_at_exit():
+def _wait_at_exit() -> None:
     """Wait for threads that are no daemons, unless a signal has put an end to that before."""
     global _interrupted
     # Without need, the core is not asked: others would have the GIL meanwhile.

@@ -6,10 +6,16 @@ import sys
 from importlib import import_module
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
 PYPY = sys.implementation.name == "pypy"
 
 
-def _load_ffi():
+# Annotations are quoted here, and in what is loaded before: older versions, which cannot put them
+# off, are to come as far as the error.
+def _load_ffi() -> "ModuleType":
     if sys.version_info < (3, 9):
         raise ImportError("lowthread needs Python 3.9 or later")
     try:
@@ -40,7 +46,7 @@ def _load_ffi():
         raise ImportError(message, name="lowthread._ffi") from None
 
 
-def _load_beside(name, path):
+def _load_beside(name: str, path: str) -> "ModuleType":
     """Load a module from the shared library at `path`, which has several.
 
     As PEP 489 describes; a library of its own would have a second copy of the core.
@@ -56,12 +62,12 @@ def _load_beside(name, path):
     return sys.modules[name]
 
 
-def load_capsule():
+def load_capsule() -> object:
     """Return the capsule that native code of others takes, `lowthread._C_API`."""
-    return _load_beside("lowthread._capsule", _module.__file__)._C_API
+    return _load_beside("lowthread._capsule", _ffi.__file__)._C_API
 
 
-def _in_main_thread():
+def _in_main_thread() -> bool:
     """Return whether Python runs its signal handlers in the calling thread.
 
     `signal.set_wakeup_fd` refuses any other thread before it looks at its argument,
@@ -76,7 +82,7 @@ def _in_main_thread():
     raise AssertionError("descriptor 2**31 - 1 is open")
 
 
-def _learn_signal_handler():
+def _learn_signal_handler() -> None:
     """Show the core what the interpreter installs for a signal that it handles.
 
     Not needed, and not done, where it can be asked to act as if a signal had come.
@@ -92,14 +98,19 @@ def _learn_signal_handler():
     signal.signal(signum, handler)
 
 
-def _no_handler(signum, frame):
+def _no_handler(signum: int, frame: object) -> None:
     pass
 
 
-_module = _load_ffi()
-ffi = _module.ffi
-lib = _module.lib
-native = None if PYPY else _load_beside("lowthread._native", _module.__file__)
+if TYPE_CHECKING:
+    from lowthread import _ffi, _native
+else:
+    _ffi = _load_ffi()
+    _native = None if PYPY else _load_beside("lowthread._native", _ffi.__file__)
+module = _ffi
+ffi = module.ffi
+lib = module.lib
+native = None if PYPY else _native
 
 # For modules whose functions destructors call: those do not have `native`. At its end the
 # interpreter empties modules that something has.

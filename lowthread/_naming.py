@@ -1,5 +1,7 @@
 """The name that the system shows for a thread, in `ps`, `top` or `gdb`. As in Python 3.14."""
 
+from __future__ import annotations
+
 import os
 import sys
 
@@ -12,18 +14,18 @@ _NAME_MAXLEN = lib.lt_name_max
 _SIZE = 64
 
 
-def encode_name(name):
+def encode_name(name: str) -> bytes:
     """Return a name as the system takes it: bytes, cut if they are too many, or by C at a NUL."""
     return name.encode(sys.getfilesystemencoding(), "replace")[:_NAME_MAXLEN]
 
 
-def _check(error):
+def _check(error: int) -> None:
     if error != 0:
         raise OSError(error, os.strerror(error))
 
 
 @builtin(least=1, most=1, keywords=True)
-def set_name(name):
+def set_name(name: str) -> None:
     """Set the name that the system shows for the calling thread.
 
     name: a str. It is encoded as file names are, with `?` for what cannot be, and cut after
@@ -38,7 +40,7 @@ def set_name(name):
 
 
 @builtin()
-def _get_name():
+def _get_name() -> str:
     """Return the name that the system shows for the calling thread, a str.
 
     Raises OSError if the system does not tell.

@@ -1,5 +1,7 @@
 """Waits that could never end, and what is raised instead."""
 
+from __future__ import annotations
+
 import builtins
 import os
 import signal
@@ -9,9 +11,18 @@ from lowthread._interpreter import _get_main_thread_ident
 from lowthread._load import ffi, lib, native
 from lowthread._threadlocal import threads_of_ours
 
-try:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from threading import Thread
+    from types import ModuleType
+    from typing import Any
+
+    from lowthread._ffi import Pointer
+
+if sys.version_info >= (3, 13):
     PythonFinalizationError = builtins.PythonFinalizationError
-except AttributeError:
+else:
 
     class PythonFinalizationError(RuntimeError):
         """The interpreter is being finalized, and this would need another thread.
@@ -38,7 +49,7 @@ class AbandonedLockError(RuntimeError):
 LAST_WAIT = 2 * lib.lt_lock_lapse_ns
 
 
-def too_late_for(what, error=PythonFinalizationError):
+def too_late_for(what: str, error: type[RuntimeError] = PythonFinalizationError) -> RuntimeError:
     """Return the exception for a wait that only a thread could end which has been stopped."""
     return error(
         f"can't {what} at interpreter shutdown: no thread is left that could end the wait"
@@ -52,20 +63,20 @@ is_last_thread = sys.is_finalizing if native else bool
 
 # Threads that got lost in the forks up to this process, by ident, with the names of those that
 # `threading` knows, else None.
-_lost = {}
+_lost: dict[int, str | None] = {}
 
 # By the ident of a thread that forks: a note for the child. On CPython that is the arguments of
 # `_known`, elsewhere its result.
-_forks = {}
+_forks: dict[int, Any] = {}
 
 
-def _known(idents, active):
+def _known(idents: Iterable[int], active: dict[int, Thread]) -> dict[int, str | None]:
     # Not thread.name, which may be anything in a class derived from Thread.
     names = {ident: vars(thread).get("_name") for ident, thread in active.items()}
     return {**dict.fromkeys(idents), **names}
 
 
-def _before_fork():
+def _before_fork() -> None:
     """PyPy's; an exception of a signal handler that runs in here is printed and forgotten.
 
     So there is no such hook after the fork in the parent, and this notes names, not threads.
@@ -77,7 +88,7 @@ def _before_fork():
     _forks[lib.lt_ident()] = _known(idents, active)
 
 
-def _after_fork_in_child():
+def _after_fork_in_child() -> None:
     global _lost
     _pids[:] = [os.getpid()]
     note = _forks.pop(lib.lt_ident(), None)  # there may have been no memory for one
@@ -89,7 +100,7 @@ def _after_fork_in_child():
 _pids = [os.getpid()]  # this process, but in a child of a fork before the hook above
 
 
-def _let_lost_threads_go(threading):
+def _let_lost_threads_go(threading: ModuleType) -> None:
     """Have what lost threads leave in `threading` not take a lock that may be lost with them.
 
     Since 3.13, threads that `threading` did not start, but knows, have a value that is local to
@@ -104,7 +115,12 @@ def _let_lost_threads_go(threading):
     remove = tracker.__del__
 
     # Defaults, for at the interpreter's end the module's names may be gone.
-    def __del__(self, remove=remove, getpid=os.getpid, pids=_pids):
+    def __del__(
+        self: object,
+        remove: Callable[[object], None] = remove,
+        getpid: Callable[[], int] = os.getpid,
+        pids: list[int] = _pids,
+    ) -> None:
         if getpid() in pids:
             remove(self)
 
@@ -120,12 +136,14 @@ if native:
 os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
 
 
-def _can_be_released_by_a_handler():
+def _can_be_released_by_a_handler() -> bool:
     handlers = map(signal.getsignal, signal.valid_signals())
     return any(callable(h) and h is not signal.default_int_handler for h in handlers)
 
 
-def abandoned(lock, cell, runs_handlers=True):
+def abandoned(
+    lock: object, cell: Pointer | int, runs_handlers: bool = True
+) -> AbandonedLockError | None:
     """Return the exception for a wait for an abandoned lock.
 
     None if the program handles signals, in this thread, that is: a handler may end the wait.
@@ -148,7 +166,7 @@ def abandoned(lock, cell, runs_handlers=True):
         else "a thread that this process, the child of a fork, does not have,"
     )
     # Not the lock's own __repr__, which may take it.
-    cls = next(c for c in type(lock).__mro__ if c.__module__ == "lowthread")
+    cls: Any = next(c for c in type(lock).__mro__ if c.__module__ == "lowthread")
     return AbandonedLockError(
         f"{cls.__repr__(lock)} was taken by {holder} and no other thread can release it; "
         "_at_fork_reinit() would"

@@ -1,13 +1,28 @@
 """The lock type as a Python class over the core, for the backend `cffi`."""
 
+from __future__ import annotations
+
 import signal
 
 from lowthread._arguments import FOREVER, UNSET, wait_in_ns
+from lowthread._builtin import unannotated
 from lowthread._final import Final, name_of, no_pickle
 from lowthread._load import PYPY, check_signals, ffi, lib
 from lowthread._never import LAST_WAIT as _LAST_WAIT
 from lowthread._never import abandoned, is_last_thread, too_late_for
 from lowthread._with import Enter, Exit, get_attribute
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn, SupportsIndex
+    from weakref import WeakValueDictionary
+
+    from lowthread._ffi import LockCell, RLockCell
+
+    # Of one kind of cell, that which is given with them.
+    Wait = Callable[[Any, int, int, Any], int]
+    Release = Callable[[Any], int]
 
 _new = ffi.new
 _new_cell = ffi.typeof("lt_lock *")
@@ -33,7 +48,13 @@ _lock_pointer = _new_cell
 VERY_LONG = FOREVER - 1
 
 
-def wait_for(lock, cell, ns, wait=_wait, release=_release):
+def wait_for(
+    lock: object,
+    cell: LockCell | RLockCell,
+    ns: int,
+    wait: Wait = _wait,
+    release: Release = _release,
+) -> bool:
     """Wait for a lock, for at most `ns`; return whether it was taken.
 
     cell: what `wait` and `release` take for it, an `lt_lock *` or `lt_rlock *`.
@@ -72,7 +93,9 @@ def wait_for(lock, cell, ns, wait=_wait, release=_release):
         raise
 
 
-def refuse_if_abandoned(lock, cell, runs_handlers=True):
+def refuse_if_abandoned(
+    lock: object, cell: LockCell | RLockCell, runs_handlers: bool = True
+) -> None:
     """Raise AbandonedLockError if a wait for the lock cannot end."""
     if _is_abandoned(_cast(_lock_pointer, cell)):
         error = abandoned(lock, cell, runs_handlers)
@@ -80,7 +103,9 @@ def refuse_if_abandoned(lock, cell, runs_handlers=True):
             raise error
 
 
-def prepare_to_wait(lock, cell, is_new, wait, release):
+def prepare_to_wait(
+    lock: object, cell: LockCell | RLockCell, is_new: bool, wait: Wait, release: Release
+) -> None:
     """Do what `wait_for` does around its waits, for one without end that others do."""
     if is_new and is_last_thread():
         wait_for(lock, cell, FOREVER, wait, release)
@@ -90,7 +115,7 @@ def prepare_to_wait(lock, cell, is_new, wait, release):
         run_signal_handlers()
 
 
-def run_signal_handlers():
+def run_signal_handlers() -> None:
     """Have the interpreter run those that are due, if this is its main thread.
 
     It would between any two instructions, but not in 3.13 in the child of a fork by another
@@ -102,18 +127,19 @@ def run_signal_handlers():
         _kill(_ident(), 0)
 
 
-def _prepare(self, is_new):
+def _prepare(self: lock, is_new: bool) -> None:
     prepare_to_wait(self, _cell_of(self), is_new, _wait, _release)
 
 
-def _complain(*_):
+def _complain(*_: object) -> NoReturn:
     raise RuntimeError("release unlocked lock")
 
 
+@unannotated
 class _NoArguments(Final):
     """The type of `lock`, which is called without any."""
 
-    def __call__(cls, *args, **kwargs):
+    def __call__(cls: Any, *args: object, **kwargs: object) -> Any:
         if kwargs:
             raise TypeError(f"{cls.__name__}() takes no keyword arguments")
         if args:
@@ -121,6 +147,7 @@ class _NoArguments(Final):
         return cls.__new__(cls)
 
 
+@unannotated
 class lock(metaclass=_NoArguments):
     """A lock object is a synchronization primitive.
 
@@ -138,12 +165,12 @@ class lock(metaclass=_NoArguments):
     __slots__ = ("__weakref__", "_cell")
     __module__ = "lowthread"
 
-    def __new__(cls):
+    def __new__(cls) -> lock:
         self = object.__new__(cls)
         _set_cell(self, _new(_new_cell))
         return self
 
-    def acquire(self, /, blocking=True, timeout=UNSET):
+    def acquire(self, /, blocking: object = True, timeout: float | SupportsIndex = UNSET) -> bool:
         """Lock the lock; return whether that succeeded.
 
         blocking: if true, wait until the lock is free; if false, only try.
@@ -162,7 +189,7 @@ class lock(metaclass=_NoArguments):
         ns = wait_in_ns(blocking, timeout)
         return _try(_cell_of(self)) or (ns > 0 and wait_for(self, _cell_of(self), ns))
 
-    def release(self, /):
+    def release(self, /) -> None:
         """Unlock the lock, so that one of those who wait for it can have it.
 
         Any thread may do so, not only the one that locked it. Raises RuntimeError if the lock
@@ -171,64 +198,69 @@ class lock(metaclass=_NoArguments):
         if _release(_cell_of(self)) == _NOT_HELD:
             _complain()
 
-    def locked(self, /):
+    def locked(self, /) -> bool:
         """Return whether the lock is locked."""
         return _cell_of(self).word & _HELD != 0
 
-    def __enter__(self, /, blocking=True, timeout=UNSET):
+    def __enter__(
+        self, /, blocking: object = True, timeout: float | SupportsIndex = UNSET
+    ) -> bool:
         """Lock the lock."""
         return self.acquire(blocking, timeout)
 
-    def __exit__(self, /, *exc_info):
+    def __exit__(self, /, *exc_info: object) -> None:
         """Release the lock."""
         self.release()
 
     __getattribute__ = get_attribute
-    __enter__ = Enter(__enter__, lib.lt_try_is, lib.lt_wait_is, _prepare)
-    __exit__ = Exit(__exit__, lib.lt_release_is, _complain)
+    # In the place of methods, which they have.
+    __enter__ = Enter(__enter__, lib.lt_try_is, lib.lt_wait_is, _prepare)  # type: ignore[assignment]
+    __exit__ = Exit(__exit__, lib.lt_release_is, _complain)  # type: ignore[assignment]
 
-    def _at_fork_reinit(self, /):
+    def _at_fork_reinit(self, /) -> None:
         """Make the lock free, whoever has it: for a child process after fork."""
         _reset(_cell_of(self))
 
-    def acquire_lock(self, /, blocking=True, timeout=UNSET):
+    def acquire_lock(
+        self, /, blocking: object = True, timeout: float | SupportsIndex = UNSET
+    ) -> bool:
         """An obsolete synonym of acquire()."""
         return self.acquire(blocking, timeout)
 
-    def release_lock(self, /):
+    def release_lock(self, /) -> None:
         """An obsolete synonym of release()."""
         return self.release()
 
-    def locked_lock(self, /):
+    def locked_lock(self, /) -> bool:
         """An obsolete synonym of locked()."""
         return self.locked()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         state = "locked" if self.locked() else "unlocked"
         return f"<{state} {name_of(type(self))} object at {id(self):#x}>"
 
     __reduce_ex__ = no_pickle
 
-    def __getstate__(self):
+    def __getstate__(self) -> None:
         return None
 
-    def __reduce__(self):
+    def __reduce__(self) -> NoReturn:
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
 
 # Not self._cell, which would ask `get_attribute`.
-_cell_of = lock.__dict__["_cell"].__get__
-_set_cell = lock.__dict__["_cell"].__set__
+_cell_of: Callable[[lock], LockCell] = lock.__dict__["_cell"].__get__
+_set_cell: Callable[[lock, LockCell], None] = lock.__dict__["_cell"].__set__
 for _name in ("__enter__", "__exit__"):
     lock.__dict__[_name].cell_of = _cell_of
 
 
 # Under "locks": those that native code has the address of, by their number, as a derived type
 # may forbid to hash them. Only if there are some, for the sake of the time to load weakref.
-_shared = {}
+_shared: dict[str, WeakValueDictionary[int, Any]] = {}
 
 
-def share(lock):
+def share(lock: object) -> None:
     """Note that a thread which never runs Python may release a lock."""
     if not PYPY:  # which never has a last thread
         from weakref import WeakValueDictionary
@@ -236,19 +268,19 @@ def share(lock):
         _shared.setdefault("locks", WeakValueDictionary())[id(lock)] = lock
 
 
-def may_be_released(lock):
+def may_be_released(lock: object) -> bool:
     """Return whether native code has a lock's address, and a thread to release it in."""
     locks = _shared.get("locks")
     return locks is not None and locks.get(id(lock)) is lock and not lib.lt_is_only_thread()
 
 
-def share_lock(lock):
+def share_lock(lock: lock) -> LockCell:
     """Return a lock's `lt_lock *`, for native code to use."""
     share(lock)
     return _cell_of(lock)
 
 
-def make_sentinel():
+def make_sentinel() -> lock:
     """Return a new lock that the end of the calling thread releases."""
     cell = lib.lt_new_sentinel()
     if not cell:

@@ -6,20 +6,30 @@ prints, but for the words about a source that cannot be decoded or has a NUL in 
 PyPy about an exception hook that fails.
 """
 
+from __future__ import annotations
+
 import builtins
 import io
 import linecache
 import marshal
 import os
 import pkgutil
-import runpy
 import sys
 from importlib.machinery import BuiltinImporter, SourceFileLoader, SourcelessFileLoader
 from importlib.util import MAGIC_NUMBER
+from runpy import _run_module_as_main  # type: ignore[attr-defined]  # what `python -m` calls
 
 from lowthread._install import install
 from lowthread._load import PYPY
 from lowthread._version import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Any, NoReturn
+
+    Run = Callable[[str, list[str]], None]
 
 USAGE = """\
 usage: python -m lowthread [--children] program.py [argument ...]
@@ -47,7 +57,7 @@ Options of the interpreter come first: python -X dev -W error -m lowthread progr
 )
 
 
-def main():
+def main() -> None:
     """Do what `sys.argv` says."""
     children = False
     rest = sys.argv[1:]
@@ -72,7 +82,7 @@ def main():
     run(what, args)
 
 
-def _parse_program(rest):
+def _parse_program(rest: list[str]) -> tuple[Run, str, list[str]]:
     """Return the function that runs what these arguments ask for, and its arguments."""
     if not rest:
         _refuse("no program is given")
@@ -91,29 +101,29 @@ def _parse_program(rest):
     return _run_path, what, args
 
 
-def _info():
+def _info() -> str:
     from lowthread._info import info
 
     return info()
 
 
-def _version():
+def _version() -> str:
     return f"lowthread {__version__}"
 
 
-def _help():
+def _help() -> str:
     return HELP
 
 
 _TELL = {"--info": _info, "--version": _version, "--help": _help}
 
 
-def _refuse(why):
+def _refuse(why: str) -> NoReturn:
     sys.stderr.write(f"lowthread: {why}\n{USAGE}")
     sys.exit(2)
 
 
-def _carry_into_children():
+def _carry_into_children() -> None:
     """Have interpreters that are started from here install lowthread.
 
     `site` imports the module `sitecustomize`, if it finds one, before all else.
@@ -130,7 +140,7 @@ def _carry_into_children():
     os.environ["LOWTHREAD_CHILDREN"] = sys.implementation.cache_tag
 
 
-def _set_first_path(folder, is_safe=False):
+def _set_first_path(folder: str, is_safe: bool = False) -> None:
     """Put what python has in the place of the folder in which `-m lowthread` was found.
 
     is_safe: it does so also if it was asked for no unsafe path.
@@ -142,14 +152,14 @@ def _set_first_path(folder, is_safe=False):
         sys.path.insert(0, folder)
 
 
-def _absolute(path):
+def _absolute(path: str) -> str:
     """Return what CPython makes of a path: it takes out very little."""
     if path in ("", ".") and sys.version_info >= (3, 11):
         return os.getcwd()
     return os.path.join(os.getcwd(), path)
 
 
-def _new_main(**names):
+def _new_main(**names: object) -> dict[str, Any]:
     """Make the module `__main__`, which is ours until now, what python has; return its names."""
     namespace = vars(sys.modules["__main__"])
     namespace.clear()
@@ -166,13 +176,13 @@ def _new_main(**names):
     return namespace
 
 
-def _run_module(name, args):
+def _run_module(name: str, args: list[str]) -> None:
     sys.argv[:] = ["-m", *args]
     _new_main()
-    _show_without_us(runpy._run_module_as_main, name)
+    _show_without_us(_run_module_as_main, name)
 
 
-def _run_text(text, args):
+def _run_text(text: str, args: list[str]) -> None:
     sys.argv[:] = ["-c", *args]
     _set_first_path("")
     text += "\n"
@@ -181,20 +191,20 @@ def _run_text(text, args):
     _compile_and_run(source, "<string>", _new_main())
 
 
-def _run_stdin(name, args):
+def _run_stdin(name: str, args: list[str]) -> None:
     sys.argv[:] = [name, *args]
     _set_first_path("")
     text = sys.stdin.buffer.read()
     _compile_and_run(text, "<stdin>", _new_main(__file__="<stdin>", __cached__=None))
 
 
-def _run_path(path, args):
+def _run_path(path: str, args: list[str]) -> None:
     sys.argv[:] = [path, *args]
     full = os.path.abspath(path) if PYPY else _absolute(path)
     if pkgutil.get_importer(path) is not None:  # a folder or an archive
         _set_first_path(full, is_safe=True)
         _new_main()
-        _show_without_us(runpy._run_module_as_main, "__main__", False)
+        _show_without_us(_run_module_as_main, "__main__", False)
         return
     try:
         with io.open_code(full) as f:
@@ -217,8 +227,8 @@ def _run_path(path, args):
         _compile_and_run(source, full, namespace)
 
 
-def _compile_and_run(source, name, namespace):
-    def run():
+def _compile_and_run(source: Any, name: str, namespace: dict[str, Any]) -> None:
+    def run() -> None:
         code = compile(source, name, "exec", dont_inherit=True)
         if name == "<string>" and sys.version_info >= (3, 13):
             # As there, so that tracebacks show lines of it.
@@ -229,7 +239,7 @@ def _compile_and_run(source, name, namespace):
     _show_without_us(run)
 
 
-def _show_without_us(function, *args):
+def _show_without_us(function: Callable[..., object], *args: object) -> None:
     """Call the function; what is printed of an exception does not begin with our frames."""
     try:
         function(*args)
@@ -249,11 +259,13 @@ class _Shortening:
     What the interpreter prints if that one fails, or is missing, has to come from here too.
     """
 
-    def __init__(self, hook, default=sys.__excepthook__):
+    def __init__(self, hook: Any, default: Callable[..., object] = sys.__excepthook__) -> None:
         self._hook = hook
         self._default = default
 
-    def __call__(self, kind, error, traceback):
+    def __call__(
+        self, kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
         traceback = _without_us(traceback)
         error.__traceback__ = sys.last_traceback = traceback
         if self._hook is _MISSING:
@@ -276,7 +288,7 @@ class _Shortening:
             self._default(kind, error, traceback)
 
 
-def _without_us(traceback):
+def _without_us(traceback: TracebackType | None) -> TracebackType | None:
     """Return the part that begins after the last frame of this module."""
     rest = traceback
     while traceback is not None:

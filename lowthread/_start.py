@@ -1,5 +1,7 @@
 """Starting a thread: what is checked, announced and handed to the core."""
 
+from __future__ import annotations
+
 import _thread as host
 import atexit
 import errno
@@ -9,27 +11,50 @@ import sys
 
 from lowthread._builtin import builtin, synonym
 from lowthread._hooks import report
-from lowthread._load import PYPY, ffi, lib, native
+from lowthread._load import ffi, lib, native
 from lowthread._never import PythonFinalizationError, abandoned
 
-if PYPY:
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn, SupportsIndex
+
+    from lowthread._ffi import HandleCell
+
+if native is None:
     from lowthread._callback import start as _start
 else:
     atexit.register(native.prepare_exit)
+    _native_start = native.start
 
-    def _start(function, args, kwargs, handle, *options):
+    def _start(
+        function: Callable[..., object],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        handle: HandleCell,
+        awaited_by: int,
+        stack_size: int,
+        name: bytes | None,
+    ) -> int:
         address = int(ffi.cast("uintptr_t", handle))
-        return native.start(function, args, kwargs, report, address, *options)
+        ident: int = _native_start(
+            function, args, kwargs, report, address, awaited_by, stack_size, name
+        )
+        return ident
 
 
 _MIN_STACK_SIZE = 32768  # bytes: CPython's THREAD_STACK_MIN
 _MAX_STACK_SIZE = sys.maxsize
 
-_NOT_GIVEN = {}  # what the signature shows for kwargs; only its identity counts
+_NOT_GIVEN: dict[str, Any] = {}  # what the signature shows for kwargs; only its identity counts
 
 
 # Its globals are defaults: at the interpreter's end, a module's may be gone.
-def refuse(error, too_late=PythonFinalizationError, strerror=os.strerror):
+def refuse(
+    error: int,
+    too_late: type[RuntimeError] = PythonFinalizationError,
+    strerror: Callable[[int], str] = os.strerror,
+) -> NoReturn:
     """Raise what is raised when no thread is started.
 
     error: the errno with which the system refused, or 0 when it is too late for threads.
@@ -39,17 +64,17 @@ def refuse(error, too_late=PythonFinalizationError, strerror=os.strerror):
     raise RuntimeError("can't start new thread") from OSError(error, strerror(error))
 
 
-def _not_in_here():
+def _not_in_here() -> NoReturn:
     raise RuntimeError("thread is not supported for isolated subinterpreters")
 
 
-def _are_threads_allowed():
+def _are_threads_allowed() -> bool:
     """Return whether threads can be started in this interpreter, since 3.12 not in any.
 
     There is no way to ask, so the interpreter's own `_thread` starts one that does nothing.
     It is waited for, because the interpreter cannot be destroyed before it has ended.
     """
-    if PYPY or sys.version_info < (3, 12) or native.interpreter_id() == 0:
+    if native is None or sys.version_info < (3, 12) or native.interpreter_id() == 0:
         return True
     try:
         if sys.version_info >= (3, 13):
@@ -61,14 +86,14 @@ def _are_threads_allowed():
     return True
 
 
-def _run_a_thread_of_the_host():
-    sentinels = []
+def _run_a_thread_of_the_host() -> None:
+    sentinels: list[host.LockType] = []
     ran = host.allocate_lock()
     ran.acquire()
 
-    def run():
+    def run() -> None:
         try:
-            sentinels.append(host._set_sentinel())
+            sentinels.append(host._set_sentinel())  # type: ignore[attr-defined]  # private
         finally:
             ran.release()
 
@@ -81,7 +106,15 @@ def _run_a_thread_of_the_host():
 _is_too_late = sys.is_finalizing if _are_threads_allowed() else _not_in_here
 
 
-def start_thread(function, args, kwargs, handle=ffi.NULL, awaited_by=0, stack_size=-1, name=None):
+def start_thread(
+    function: Callable[..., object],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any] | None,
+    handle: HandleCell = ffi.NULL,
+    awaited_by: int = 0,
+    stack_size: int = -1,
+    name: bytes | None = None,
+) -> int:
     """Start a thread; return its ident, or 0 if there is a handle, which has it.
 
     kwargs: a dictionary that is not used otherwise, or None.
@@ -102,7 +135,12 @@ def start_thread(function, args, kwargs, handle=ffi.NULL, awaited_by=0, stack_si
 
 
 @builtin(least=2, most=3)
-def start_new_thread(function, args, kwargs=_NOT_GIVEN, /):
+def start_new_thread(
+    function: Callable[..., object],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any] | None = _NOT_GIVEN,
+    /,
+) -> int:
     """Start a new thread and return its identifier, an int (see `get_ident`).
 
     The thread calls `function(*args, **kwargs)`, with a copy of kwargs. It ends silently when
@@ -137,7 +175,7 @@ def start_new_thread(function, args, kwargs=_NOT_GIVEN, /):
 
 
 @builtin(most=1)
-def stack_size(size=0, /):
+def stack_size(size: SupportsIndex = 0, /) -> int:
     """Set the stack size of threads started from now on; return the one before.
 
     size: bytes; 0, also without an argument, is the system's default. Any number from 32768
@@ -148,7 +186,7 @@ def stack_size(size=0, /):
     return lib.lt_set_stack_size(checked_stack_size(size))
 
 
-def checked_stack_size(size):
+def checked_stack_size(size: SupportsIndex) -> int:
     """Return `size` as an int, if `stack_size()` accepts it."""
     size = int(operator.index(size))
     if not -_MAX_STACK_SIZE - 1 <= size <= _MAX_STACK_SIZE:
@@ -161,7 +199,7 @@ def checked_stack_size(size):
 
 
 @builtin()
-def exit():
+def exit() -> NoReturn:
     """Raise SystemExit, which ends the thread silently unless it is caught."""
     raise SystemExit
 

@@ -25,12 +25,21 @@ itself for one of them, which a `with` statement does not, gets a method as alwa
 super().
 """
 
+from __future__ import annotations
+
 from itertools import cycle
 from operator import contains
 from struct import Struct
 from types import MethodType
 
 from lowthread._load import leave, lib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from lowthread._ffi import Pointer
 
 _now = lib.lt_now
 _leave = leave or MethodType(MethodType(Struct("????").pack_into, bytearray(4)), 0)
@@ -42,8 +51,8 @@ class _Step:
 
     __slots__ = ("__eq__",)
 
-    def __init__(self, function):
-        self.__eq__ = function
+    def __init__(self, function: Callable[[object], object]) -> None:
+        self.__eq__ = function  # type: ignore[method-assign, assignment]  # a slot
 
 
 class _Truth:
@@ -51,7 +60,7 @@ class _Truth:
 
     __slots__ = ("__bool__",)
 
-    def __init__(self, function):
+    def __init__(self, function: Callable[[], object]) -> None:
         self.__bool__ = function
 
 
@@ -60,20 +69,21 @@ class _Wait:
 
     __slots__ = ("__eq__", "enter", "lock")
 
-    def __init__(self, enter, lock):
+    def __init__(self, enter: Enter, lock: Any) -> None:
         self.enter = enter
         self.lock = lock
 
-    def prepare(self, _):
+    def prepare(self, _: object) -> bool:
         """Before the first wait: do all that may raise; return false."""
         self.enter.prepare(self.lock, True)
         wait = MethodType(MethodType(self.enter.wait, self.enter.cell_of(self.lock)), _now())
         again = MethodType(MethodType(_prepare_again, self.enter), self.lock)  # without a cycle
-        self.__eq__ = MethodType(contains, cycle((_Step(wait), _Step(again))))
+        steps = cycle((_Step(wait), _Step(again)))
+        self.__eq__ = MethodType(contains, steps)  # type: ignore[method-assign]  # a slot
         return False
 
 
-def _prepare_again(enter, lock, _):
+def _prepare_again(enter: Enter, lock: Any, _: object) -> bool:
     """Do the same before each other wait."""
     enter.prepare(lock, False)
     return False
@@ -90,13 +100,21 @@ class Enter:
     To be set: cell_of, a function that returns a lock's `lt_lock *` or `lt_rlock *`.
     """
 
-    def __init__(self, method, take, wait, prepare):
+    cell_of: Callable[[Any], Pointer]
+
+    def __init__(
+        self,
+        method: Callable[..., bool],
+        take: Callable[..., bool],
+        wait: Callable[..., bool],
+        prepare: Callable[[Any, bool], None],
+    ) -> None:
         self.method = method
         self.take = take
         self.wait = wait
         self.prepare = prepare
 
-    def __get__(self, lock, cls=None):
+    def __get__(self, lock: Any, cls: type | None = None) -> Callable[..., bool]:
         if lock is None:
             return self.method
         wait = _Wait(self, lock)
@@ -114,19 +132,26 @@ class Exit:
     To be set: cell_of, as for `Enter`.
     """
 
-    def __init__(self, method, release, complain):
+    cell_of: Callable[[Any], Pointer]
+
+    def __init__(
+        self,
+        method: Callable[..., None],
+        release: Callable[..., bool],
+        complain: Callable[..., object],
+    ) -> None:
         self.method = method
         self.release = release
         self.complain = complain
 
-    def __get__(self, lock, cls=None):
+    def __get__(self, lock: Any, cls: type | None = None) -> Callable[..., None]:
         if lock is None:
             return self.method
         steps = _Step(MethodType(self.release, self.cell_of(lock))), _Step(self.complain)
         return MethodType(_leave, _Truth(MethodType(steps.__contains__, True)))
 
 
-def get_attribute(self, name):
+def get_attribute(self: object, name: str) -> Any:
     """Be the `__getattribute__` of a type that has these."""
     if name in ("__enter__", "__exit__"):
         for cls in type(self).__mro__:

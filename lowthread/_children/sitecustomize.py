@@ -8,7 +8,7 @@ import os
 import sys
 
 
-def _install():
+def _install():  # type: () -> None
     root = os.path.dirname(os.path.dirname(_here))
     had = root in sys.path
     if not had:
@@ -24,11 +24,11 @@ def _install():
             sys.path.remove(root)
 
 
-def _next_sitecustomize():
+def _next_sitecustomize():  # type: () -> None
     """Import the one that would have been found if this were not there."""
     ours = sys.modules.pop("sitecustomize")
     try:
-        import sitecustomize  # noqa: F401
+        import sitecustomize  # type: ignore # noqa: F401
     finally:
         # The import of this one ends with a look at its name.
         sys.modules.setdefault("sitecustomize", ours)
