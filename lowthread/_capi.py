@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 
+from lowthread._builtin import unannotated
 from lowthread._load import ffi, lib
 
 _FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "include")
 
 
+@unannotated
 def get_include() -> str:
     """Return the folder that has `lowthread.h`, a str: for a compiler's `-I`.
 
@@ -18,6 +20,7 @@ def get_include() -> str:
     return _FOLDER
 
 
+@unannotated
 def get_api() -> int:
     """Return the address of the table of functions that `lowthread.h` declares, an int.
 

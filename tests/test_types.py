@@ -122,7 +122,8 @@ def test_the_package_says_that_it_has_types():
 
 
 def test_every_name_is_in_the_stub_and_no_other():
-    assert set(PUBLIC) - {"__all__"} == set(lowthread.__all__)
+    assert set(PUBLIC) - {"__all__", "_C_API"} == set(lowthread.__all__)
+    assert hasattr(lowthread, "_C_API")
 
 
 def test_all_is_told():
@@ -249,6 +250,7 @@ ON_PYPY = {"lt_start", "lt_run"}
 IN_PYTHON = {
     "_Bool": {"bool"},
     "_Bool *": {"Flag"},
+    "lt_api *": {"ApiTable"},
     "char *": {"Chars", "bytes | Chars"},
     "lt_handle *": {"HandleCell"},
     "lt_lock *": {"LockCell"},
@@ -268,8 +270,8 @@ class TestFFI:
         there = {name for name in FFI if not is_for_checkers_only(FFI[name])}
         assert there == {"ffi", "lib"}
         assert set(FFI) - there - {"_FFI", "_Lib"} == {
-            *("CInt", "Chars", "Flag", "HandleCell", "LockCell", "Pointer", "RLockCell"),
-            "TypeInC",
+            *("ApiTable", "CInt", "Chars", "Flag", "HandleCell", "LockCell", "Pointer"),
+            *("RLockCell", "TypeInC"),
         }
 
     def test_every_name_of_lib_is_in_the_stub_and_no_other(self):
