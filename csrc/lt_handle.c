@@ -150,8 +150,8 @@ void lt_handle_started(lt_handle *h, uintptr_t ident) {
     atomic_store_explicit(&h->ident, ident, memory_order_relaxed);
     uint32_t expected = STARTING;
     /* Release: who sees it running has the ident. */
-    atomic_compare_exchange_strong_explicit(&h->state, &expected, RUNNING,
-                                            memory_order_release, memory_order_relaxed);
+    atomic_compare_exchange_strong_explicit(&h->state, &expected, RUNNING, memory_order_release,
+                                            memory_order_relaxed);
 }
 
 void lt_handle_failed(lt_handle *h) {
@@ -251,8 +251,8 @@ int64_t lt_handle_native_id(lt_handle *h, const lt_hooks *hooks) {
 lt_handle *lt_handle_next_awaited(uintptr_t awaited_by) {
     lt_mutex_lock(&mutex);
     lt_handle *h = handles;
-    while (h != NULL &&
-           (h->awaited_by != awaited_by || lt_handle_is_done(h) || lt_handle_ident(h) == lt_ident())) {
+    while (h != NULL && (h->awaited_by != awaited_by || lt_handle_is_done(h) ||
+                         lt_handle_ident(h) == lt_ident())) {
         h = h->next;
     }
     if (h != NULL) {
@@ -360,8 +360,7 @@ static void lose_thread(lt_handle *h) {
         atomic_store_explicit(&h->born, 1, memory_order_relaxed);
     }
     lt_lock_reset(&h->running);
-    if (atomic_exchange_explicit(&h->has_thread, false, memory_order_relaxed) &&
-        drop_locked(h)) {
+    if (atomic_exchange_explicit(&h->has_thread, false, memory_order_relaxed) && drop_locked(h)) {
         free(h);
     }
 }

@@ -120,8 +120,8 @@ static uint32_t look(const lt_lock *lock) {
 static bool change(lt_lock *lock, uint32_t from, uint32_t to) {
     /* Acquire for who takes the lock, release for who gives it back; the slow
      * path does not mind both. */
-    return atomic_compare_exchange_strong_explicit(
-        &lock->word, &from, to, memory_order_acq_rel, memory_order_relaxed);
+    return atomic_compare_exchange_strong_explicit(&lock->word, &from, to, memory_order_acq_rel,
+                                                   memory_order_relaxed);
 }
 
 /* Takes the lock for `me`, who may be queued, or sees to it that the next release
@@ -268,8 +268,7 @@ static void abandon(void *arg) {
 /* Sleeps once, with the hooks around it; `me` leaves the queue if this thread
  * does not come back.  If `*awake`, tries to do without the sleep first, and says there
  * whether that went well. */
-static int sleep_in_queue(waiter *me, bool *awake, int64_t deadline,
-                          const lt_hooks *hooks) {
+static int sleep_in_queue(waiter *me, bool *awake, int64_t deadline, const lt_hooks *hooks) {
     void *state = hooks == NULL ? NULL : hooks->before();
     if (*awake) {
         *awake = lt_parker_spin(me->parker, deadline, hooks == NULL ? 0 : hooks->settle_ns);
@@ -299,8 +298,7 @@ bool lt_lock_try_reserved(lt_lock *lock) {
     return taken;
 }
 
-int lt_lock_acquire(lt_lock *lock, int64_t since, int64_t deadline,
-                    const lt_hooks *hooks) {
+int lt_lock_acquire(lt_lock *lock, int64_t since, int64_t deadline, const lt_hooks *hooks) {
     if (lt_lock_try(lock)) {
         return LT_ACQUIRED;
     }
@@ -386,8 +384,7 @@ int lt_lock_release_slow(lt_lock *lock) {
             break;
         }
         waiter *w = first_waiter(b, lock, now);
-        bool reserve = w != NULL && now - w->since > lt_lock_patience_ns &&
-                       now >= b->fair_again;
+        bool reserve = w != NULL && now - w->since > lt_lock_patience_ns && now >= b->fair_again;
         if (!change(lock, word, reserve ? LT_RESERVED : LT_FREE)) {
             continue;
         }

@@ -93,8 +93,7 @@ bool lt_lock_is_abandoned(lt_lock *lock);
  * handler may be due; run it and call again with the same `since`, the time at which
  * the caller first asked, which is also its place in the queue.  LT_ABANDONED, only with
  * LT_FOREVER: see lt_lock_is_abandoned(). */
-int lt_lock_acquire(lt_lock *lock, int64_t since, int64_t deadline,
-                    const lt_hooks *hooks);
+int lt_lock_acquire(lt_lock *lock, int64_t since, int64_t deadline, const lt_hooks *hooks);
 
 /* The slow ways of the inline functions below. */
 bool lt_lock_try_reserved(lt_lock *lock);
@@ -110,8 +109,7 @@ static inline bool lt_lock_try(lt_lock *lock) {
     uint32_t seen = LT_FREE;
     /* Acquire pairs with the release of whoever had it before. */
     if (atomic_compare_exchange_strong_explicit(&lock->word, &seen, lt_held_by_me(),
-                                                memory_order_acquire,
-                                                memory_order_relaxed)) {
+                                                memory_order_acquire, memory_order_relaxed)) {
         return true;
     }
     /* The one it is reserved for may not be there: lost in a fork, or stopped. */
@@ -123,8 +121,7 @@ static inline int lt_lock_release(lt_lock *lock) {
     uint32_t held = atomic_load_explicit(&lock->word, memory_order_relaxed);
     /* Release: what was done under the lock is seen by who takes it next. */
     if ((held & LT_STATE) == LT_HELD &&
-        atomic_compare_exchange_strong_explicit(&lock->word, &held, LT_FREE,
-                                                memory_order_release,
+        atomic_compare_exchange_strong_explicit(&lock->word, &held, LT_FREE, memory_order_release,
                                                 memory_order_relaxed)) {
         return LT_RELEASED;
     }

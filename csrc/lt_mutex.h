@@ -19,8 +19,7 @@ typedef struct {
 static inline void lt_mutex_lock(lt_mutex *m) {
     uint32_t seen = 0;
     /* Acquire pairs with the release in unlock; failure reads nothing. */
-    if (atomic_compare_exchange_strong_explicit(&m->word, &seen, 1,
-                                                memory_order_acquire,
+    if (atomic_compare_exchange_strong_explicit(&m->word, &seen, 1, memory_order_acquire,
                                                 memory_order_relaxed)) {
         return;
     }

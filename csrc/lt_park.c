@@ -25,14 +25,11 @@ void lt_main_here(void) {
     uintptr_t nobody = 0;
     /* Relaxed, here and below: idents guard no other memory, and a thread
      * always sees what it stored itself. */
-    atomic_compare_exchange_strong_explicit(&main_ident, &nobody, lt_ident(),
-                                            memory_order_relaxed,
+    atomic_compare_exchange_strong_explicit(&main_ident, &nobody, lt_ident(), memory_order_relaxed,
                                             memory_order_relaxed);
 }
 
-uintptr_t lt_main_ident(void) {
-    return atomic_load_explicit(&main_ident, memory_order_relaxed);
-}
+uintptr_t lt_main_ident(void) { return atomic_load_explicit(&main_ident, memory_order_relaxed); }
 
 lt_parker *lt_parker_of(lt_parker *own) {
     if (lt_main_ident() == 0 && lt_is_first_thread()) {
@@ -71,8 +68,7 @@ static bool stay_awake(lt_parker *self, int64_t until, uint32_t events) {
 
 bool lt_parker_spin(lt_parker *self, int64_t deadline, int64_t settle_ns) {
     int64_t now = lt_now();
-    if (deadline - now < spin_ns ||
-        !stay_awake(self, now + spin_ns, LT_NOTIFIED | LT_INTERRUPT)) {
+    if (deadline - now < spin_ns || !stay_awake(self, now + spin_ns, LT_NOTIFIED | LT_INTERRUPT)) {
         return false;
     }
     if (settle_ns > 0) {
@@ -103,21 +99,18 @@ int lt_park(lt_parker *self, int64_t since, int64_t deadline) {
         if (seen & LT_INTERRUPT) {
             /* Acquire pairs with the release in lt_main_interrupt(): the handler
              * that was scheduled before it is seen to be due. */
-            atomic_fetch_and_explicit(&self->word, ~(uint32_t)LT_INTERRUPT,
-                                      memory_order_acquire);
+            atomic_fetch_and_explicit(&self->word, ~(uint32_t)LT_INTERRUPT, memory_order_acquire);
             return LT_SIGNAL;
         }
         if (seen & LT_NOTIFIED) {
             return LT_WOKEN;
         }
         if (!atomic_compare_exchange_strong_explicit(&self->word, &seen, LT_ASLEEP,
-                                                     memory_order_relaxed,
-                                                     memory_order_relaxed)) {
+                                                     memory_order_relaxed, memory_order_relaxed)) {
             continue;
         }
         int why = lt_wait(&self->word, LT_ASLEEP, until);
-        atomic_fetch_and_explicit(&self->word, ~(uint32_t)LT_ASLEEP,
-                                  memory_order_relaxed);
+        atomic_fetch_and_explicit(&self->word, ~(uint32_t)LT_ASLEEP, memory_order_relaxed);
         switch (why) {
         case LT_EXPIRED:
             return until == deadline ? LT_EXPIRED : LT_SIGNAL;
@@ -133,15 +126,13 @@ int lt_park(lt_parker *self, int64_t since, int64_t deadline) {
 }
 
 bool lt_parker_notify(lt_parker *parker) {
-    return atomic_fetch_or_explicit(&parker->word, LT_NOTIFIED, memory_order_relaxed) &
-           LT_ASLEEP;
+    return atomic_fetch_or_explicit(&parker->word, LT_NOTIFIED, memory_order_relaxed) & LT_ASLEEP;
 }
 
 void lt_parker_wake(lt_parker *parker) { lt_wake(&parker->word, 1); }
 
 void lt_parker_forget(lt_parker *self) {
-    atomic_fetch_and_explicit(&self->word, ~(uint32_t)LT_NOTIFIED,
-                              memory_order_relaxed);
+    atomic_fetch_and_explicit(&self->word, ~(uint32_t)LT_NOTIFIED, memory_order_relaxed);
 }
 
 void lt_main_interrupt(void) {

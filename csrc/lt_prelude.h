@@ -34,8 +34,8 @@ static void *lt_pypy_entry(void *task) {
 
 /* The new thread's ident, or minus an errno.  A stack_size of -1 is the default; handle and
  * name may be NULL. */
-static int64_t lt_start(void *task, lt_handle *handle, uintptr_t awaited_by,
-                        int64_t stack_size, const char *name) {
+static int64_t lt_start(void *task, lt_handle *handle, uintptr_t awaited_by, int64_t stack_size,
+                        const char *name) {
     uintptr_t ident = 0;
     lt_how how = {.handle = handle,
                   .awaited_by = awaited_by,

@@ -181,8 +181,7 @@ static void *live(void *arg) {
     return NULL;
 }
 
-static int start(void *(*entry)(void *), void *arg, size_t size, int detached,
-                 uintptr_t *ident) {
+static int start(void *(*entry)(void *), void *arg, size_t size, int detached, uintptr_t *ident) {
     pthread_attr_t attr;
     int error = pthread_attr_init(&attr);
     if (error != 0) {
@@ -203,11 +202,9 @@ static int start(void *(*entry)(void *), void *arg, size_t size, int detached,
     return error;
 }
 
-int lt_thread_start(void *(*entry)(void *), void *arg, const lt_how *how,
-                    uintptr_t *ident) {
-    size_t size = how->has_stack_size
-                      ? how->stack_size
-                      : atomic_load_explicit(&stack_size, memory_order_relaxed);
+int lt_thread_start(void *(*entry)(void *), void *arg, const lt_how *how, uintptr_t *ident) {
+    size_t size = how->has_stack_size ? how->stack_size
+                                      : atomic_load_explicit(&stack_size, memory_order_relaxed);
     if (size == 0) {
         size = default_stack_size;
     }
@@ -223,14 +220,13 @@ int lt_thread_start(void *(*entry)(void *), void *arg, const lt_how *how,
     int error = ENOMEM;
     if (l != NULL) {
         bool has_name = how->name != NULL && lt_name_max > 0;
-        *l = (life){
-            .entry = entry, .arg = arg, .handle = how->handle, .has_name = has_name};
+        *l = (life){.entry = entry, .arg = arg, .handle = how->handle, .has_name = has_name};
         if (has_name) {
             strncpy(l->name, how->name, (size_t)lt_name_max); /* the rest is zero */
         }
-        error = start(live, l, size,
-                      how->handle == NULL ? PTHREAD_CREATE_DETACHED : PTHREAD_CREATE_JOINABLE,
-                      ident);
+        error =
+            start(live, l, size,
+                  how->handle == NULL ? PTHREAD_CREATE_DETACHED : PTHREAD_CREATE_JOINABLE, ident);
     }
     if (error != 0) {
         free(l);
@@ -296,9 +292,7 @@ void lt_gate_close(int64_t patience_ns) {
     until_zero(&passing, patience_ns);
 }
 
-void lt_gate_open(void) {
-    atomic_store_explicit(&closed_by, 0, memory_order_seq_cst);
-}
+void lt_gate_open(void) { atomic_store_explicit(&closed_by, 0, memory_order_seq_cst); }
 
 /* ---- counting ---- */
 
@@ -357,9 +351,7 @@ static atomic_bool births_awaited;
 
 /* Relaxed: until_zero() is called by a thread that has started the others, or has
  * taken the GIL from one that did. */
-void lt_birth_begin(void) {
-    atomic_fetch_add_explicit(&births, 1, memory_order_relaxed);
-}
+void lt_birth_begin(void) { atomic_fetch_add_explicit(&births, 1, memory_order_relaxed); }
 
 void lt_birth_end(void) {
     /* Sequentially consistent, as with the gate: either this sees that somebody waits, or
@@ -377,9 +369,7 @@ void lt_births_wait(int64_t patience_ns) {
 }
 
 /* Acquire: what the newborns did is seen. */
-bool lt_births_none(void) {
-    return atomic_load_explicit(&births, memory_order_acquire) == 0;
-}
+bool lt_births_none(void) { return atomic_load_explicit(&births, memory_order_acquire) == 0; }
 
 void lt_birth_lost(void) {
     fputs("lowthread: out of memory: a thread was started and lost\n", stderr);

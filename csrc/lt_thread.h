@@ -22,8 +22,7 @@ typedef struct {
 
 /* Starts a thread that runs entry(arg).  Returns 0 and the new thread's ident, or the
  * system's errno and nothing was started, or EALREADY if the handle has been used. */
-int lt_thread_start(void *(*entry)(void *), void *arg, const lt_how *how,
-                    uintptr_t *ident);
+int lt_thread_start(void *(*entry)(void *), void *arg, const lt_how *how, uintptr_t *ident);
 
 /* The stack of threads started from now on, in bytes, rounded up to whole pages;
  * 0 for the system's default.  Returns the size before. */

@@ -60,8 +60,8 @@ int lt_wait(lt_word *word, uint32_t expected, int64_t deadline) {
         when = &until;
     }
     /* WAIT_BITSET rather than WAIT: it takes an absolute monotonic time. */
-    long r = syscall(LT_SYS_FUTEX, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG,
-                     expected, when, NULL, FUTEX_BITSET_MATCH_ANY);
+    long r = syscall(LT_SYS_FUTEX, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, when,
+                     NULL, FUTEX_BITSET_MATCH_ANY);
     if (r == 0 || errno == EAGAIN) {
         return LT_WOKEN;
     }
@@ -78,8 +78,7 @@ int lt_wait_init(void) { return 0; }
 
 void lt_wake(lt_word *word, int n) {
     /* EFAULT is no error here: the page may be gone, see the contract. */
-    if (syscall(LT_SYS_FUTEX, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, n, NULL,
-                NULL, 0) < 0 &&
+    if (syscall(LT_SYS_FUTEX, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, n, NULL, NULL, 0) < 0 &&
         errno != EFAULT) {
         futex_failed("lowthread: futex wake");
     }

@@ -100,8 +100,7 @@ static int timed_wait(size_t i, int64_t deadline) {
         t.tv_sec = (time_t)(left / LT_NS_PER_S);
         t.tv_nsec = (long)(left % LT_NS_PER_S);
     }
-    return pthread_cond_timedwait_relative_np(&buckets[i].changed,
-                                              &buckets[i].mutex, &t);
+    return pthread_cond_timedwait_relative_np(&buckets[i].changed, &buckets[i].mutex, &t);
 #else
     if (deadline < 0) {
         deadline = 0;

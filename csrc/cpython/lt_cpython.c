@@ -101,8 +101,7 @@ static void report(task *t) {
     if (traceback != NULL) {
         PyException_SetTraceback(exception, traceback);
     }
-    PyObject *done =
-        PyObject_CallFunctionObjArgs(t->report, t->function, exception, NULL);
+    PyObject *done = PyObject_CallFunctionObjArgs(t->report, t->function, exception, NULL);
     if (done == NULL) {
         PyErr_Clear(); /* it catches all it can: this is, say, out of memory */
     }
@@ -146,8 +145,7 @@ static void end_birth(lt_word *begun, bool has_state) {
         lt_birth_end();
         return;
     }
-    atomic_store_explicit(begun, has_state ? LT_HAS_STATE : LT_HAS_FAILED,
-                          memory_order_release);
+    atomic_store_explicit(begun, has_state ? LT_HAS_STATE : LT_HAS_FAILED, memory_order_release);
     lt_wake(begun, 1); /* by address: the starter may have gone on */
 }
 
@@ -329,8 +327,8 @@ static PyObject *prepare_exit(PyObject *module, PyObject *unused) {
     return lt_none();
 }
 
-int lt_start_python(PyObject *function, PyObject *args, PyObject *kwargs,
-                    PyObject *reporter, const lt_how *how, uintptr_t *ident) {
+int lt_start_python(PyObject *function, PyObject *args, PyObject *kwargs, PyObject *reporter,
+                    const lt_how *how, uintptr_t *ident) {
     task *t = malloc(sizeof(*t));
     if (t == NULL) {
         return ENOMEM;
@@ -381,8 +379,8 @@ static PyObject *start(PyObject *module, PyObject *arguments) {
     unsigned long long awaited_by;
     Py_ssize_t stack_size;
     lt_how how = {.handle = NULL};
-    if (!PyArg_ParseTuple(arguments, "OO!OOKKnO:start", &function, &PyTuple_Type, &args,
-                          &kwargs, &reporter, &handle, &awaited_by, &stack_size, &name) ||
+    if (!PyArg_ParseTuple(arguments, "OO!OOKKnO:start", &function, &PyTuple_Type, &args, &kwargs,
+                          &reporter, &handle, &awaited_by, &stack_size, &name) ||
         (name != Py_None && (how.name = PyBytes_AsString(name)) == NULL)) {
         return NULL;
     }
@@ -391,8 +389,8 @@ static PyObject *start(PyObject *module, PyObject *arguments) {
     how.has_stack_size = stack_size >= 0;
     how.stack_size = (size_t)stack_size;
     uintptr_t ident = 0;
-    int error = lt_start_python(function, args, kwargs == Py_None ? NULL : kwargs, reporter,
-                                &how, &ident);
+    int error =
+        lt_start_python(function, args, kwargs == Py_None ? NULL : kwargs, reporter, &how, &ident);
     /* 0 takes no memory: there is a thread, and that must not raise any more. */
     return error != 0 ? PyLong_FromLong(-error)
                       : PyLong_FromSize_t(how.handle != NULL ? 0 : ident);

@@ -31,8 +31,8 @@ PyObject *lt_make_sentinel(PyTypeObject *type);
 /* Starts a thread that calls function(*args, **kwargs), and reporter(function, exception)
  * if that raises anything but SystemExit; kwargs may be NULL.  Returns 0 and the thread's
  * ident, or the errno with which the system refused. */
-int lt_start_python(PyObject *function, PyObject *args, PyObject *kwargs,
-                    PyObject *reporter, const lt_how *how, uintptr_t *ident);
+int lt_start_python(PyObject *function, PyObject *args, PyObject *kwargs, PyObject *reporter,
+                    const lt_how *how, uintptr_t *ident);
 
 /* lowthread._native's state.  Its members are strong references. */
 typedef struct {

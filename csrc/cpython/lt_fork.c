@@ -7,9 +7,9 @@
 #include "lt_cpython.h"
 
 const char lt_current_frames_doc[] =
-"current_frames()\n--\n\n"
-"Returns what sys._current_frames() does, and collects no garbage meanwhile: that function of\n"
-"3.11 does so with a lock that ending threads ask for, and may hang (gh-106883).";
+    "current_frames()\n--\n\n"
+    "Returns what sys._current_frames() does, and collects no garbage meanwhile: that function of\n"
+    "3.11 does so with a lock that ending threads ask for, and may hang (gh-106883).";
 
 PyObject *lt_current_frames(PyObject *module, PyObject *unused) {
     (void)module;
@@ -87,11 +87,11 @@ static PyObject *after_fork_in_parent(PyObject *forks, PyObject *unused) {
 }
 
 const char lt_fork_hooks_doc[] =
-"fork_hooks(forks, prepare, /)\n--\n\n"
-"Returns two functions to be called before a fork and after it in the parent, which hand a note\n"
-"to the child: forks[ident of the forking thread] is then (idents of all threads, what\n"
-"`threading` has by ident).  Before the first fork with the `threading` of 3.13, the function\n"
-"that is in the list `prepare`, if any, is called with that: in Python, but once.";
+    "fork_hooks(forks, prepare, /)\n--\n\n"
+    "Returns two functions to be called before a fork and after it in the parent, which hand a note\n"
+    "to the child: forks[ident of the forking thread] is then (idents of all threads, what\n"
+    "`threading` has by ident).  Before the first fork with the `threading` of 3.13, the function\n"
+    "that is in the list `prepare`, if any, is called with that: in Python, but once.";
 
 PyObject *lt_fork_hooks(PyObject *module, PyObject *args) {
     (void)module;
@@ -104,7 +104,8 @@ PyObject *lt_fork_hooks(PyObject *module, PyObject *args) {
     PyObject *hooks = NULL;
     PyObject *self = Py_BuildValue("(OO)", forks, prepare);
     if (self != NULL) {
-        hooks = Py_BuildValue("(NN)", PyCFunction_New(&before, self), PyCFunction_New(&after, forks));
+        hooks =
+            Py_BuildValue("(NN)", PyCFunction_New(&before, self), PyCFunction_New(&after, forks));
     }
     Py_XDECREF(self);
     return hooks;

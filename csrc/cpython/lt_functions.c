@@ -54,20 +54,19 @@ static PyObject *addressof(PyObject *module, PyObject *lock) {
 /* ---- starting a thread ---- */
 
 const char lt_set_callbacks_doc[] =
-"set_callbacks(audit, is_too_late, report, refuse, is_finalizing, finalization_error,\n"
-"              abandoned, /)\n--\n\n"
-"Tells start_new_thread() what to call: sys.audit, is_too_late(), whether it is for threads,\n"
-"report(function, exception) for what a thread raises, and refuse(errno), which raises the\n"
-"exception for a thread that could not be started; errno is 0 when the interpreter shuts\n"
-"down.  And locks: sys.is_finalizing, what a wait raises then that would not end, and\n"
-"abandoned(lock, address), which returns what one for an abandoned lock raises.";
+    "set_callbacks(audit, is_too_late, report, refuse, is_finalizing, finalization_error,\n"
+    "              abandoned, /)\n--\n\n"
+    "Tells start_new_thread() what to call: sys.audit, is_too_late(), whether it is for threads,\n"
+    "report(function, exception) for what a thread raises, and refuse(errno), which raises the\n"
+    "exception for a thread that could not be started; errno is 0 when the interpreter shuts\n"
+    "down.  And locks: sys.is_finalizing, what a wait raises then that would not end, and\n"
+    "abandoned(lock, address), which returns what one for an abandoned lock raises.";
 
 PyObject *lt_set_callbacks(PyObject *module, PyObject *args) {
     lt_state *state = PyModule_GetState(module);
     PyObject *given[7];
-    PyObject **places[7] = {&state->audit,        &state->is_too_late,
-                            &state->report,       &state->refuse,
-                            &state->is_finalizing, &state->finalization_error,
+    PyObject **places[7] = {&state->audit,    &state->is_too_late,   &state->report,
+                            &state->refuse,   &state->is_finalizing, &state->finalization_error,
                             &state->abandoned};
     if (!PyArg_ParseTuple(args, "OOOOOOO:set_callbacks", &given[0], &given[1], &given[2],
                           &given[3], &given[4], &given[5], &given[6])) {
@@ -97,9 +96,8 @@ static PyObject *refuse(lt_state *state, long error) {
 
 /* The event of 3.13, and whether it is too late for threads: 1, 0, or -1 with an exception. */
 static int announce(lt_state *state, PyObject *function, PyObject *args, PyObject *kwargs) {
-    PyObject *done =
-        PyObject_CallFunctionObjArgs(state->audit, state->start_event, function, args,
-                                     kwargs == NULL ? Py_None : kwargs, NULL);
+    PyObject *done = PyObject_CallFunctionObjArgs(state->audit, state->start_event, function, args,
+                                                  kwargs == NULL ? Py_None : kwargs, NULL);
     if (done == NULL) {
         return -1;
     }
@@ -131,8 +129,7 @@ static PyObject *copy_of(PyObject *dict) {
 static PyObject *start_new_thread(PyObject *module, PyObject *arguments) {
     lt_state *state = PyModule_GetState(module);
     PyObject *function, *args, *kwargs = NULL;
-    if (!PyArg_UnpackTuple(arguments, "start_new_thread", 2, 3, &function, &args,
-                           &kwargs)) {
+    if (!PyArg_UnpackTuple(arguments, "start_new_thread", 2, 3, &function, &args, &kwargs)) {
         return NULL;
     }
     const char *wrong = !PyCallable_Check(function) ? "first arg must be callable"
@@ -153,8 +150,8 @@ static PyObject *start_new_thread(PyObject *module, PyObject *arguments) {
         return NULL;
     }
     uintptr_t ident = 0;
-    int error = lt_start_python(function, args, copy, state->report, &(lt_how){.handle = NULL},
-                                &ident);
+    int error =
+        lt_start_python(function, args, copy, state->report, &(lt_how){.handle = NULL}, &ident);
     Py_XDECREF(copy);
     return error != 0 ? refuse(state, error) : PyLong_FromSize_t(ident);
 }

@@ -46,8 +46,8 @@ static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs
     int taken = try_lock(self);
     if (!taken && ns > 0) {
         uint32_t marks = marks_of(self);
-        int how = ((marks & SENTINEL) ? LT_IS_SENTINEL : 0) |
-                  ((marks & SHARED) ? LT_IS_SHARED : 0);
+        int how =
+            ((marks & SENTINEL) ? LT_IS_SENTINEL : 0) | ((marks & SHARED) ? LT_IS_SHARED : 0);
         taken = lt_wait_for(self, lock_of(self), ns, how);
     }
     return taken < 0 ? NULL : lt_bool(taken);
@@ -73,8 +73,7 @@ static PyObject *release_lock(PyObject *self, PyObject *const *args, Py_ssize_t 
     return lt_check_none(nargs, "lock.release_lock") < 0 ? NULL : release_once(self);
 }
 
-static PyObject *leave(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
-                       PyObject *names) {
+static PyObject *leave(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names) {
     (void)args;
     (void)nargs;
     return lt_check_exit(names) < 0 ? NULL : release_once(self);
@@ -123,8 +122,7 @@ static PyObject *new_lock(PyTypeObject *type, PyObject *args, PyObject *keywords
         return NULL;
     }
     if (PyTuple_Size(args) != 0) {
-        PyErr_Format(PyExc_TypeError, "lock expected 0 arguments, got %zd",
-                     PyTuple_Size(args));
+        PyErr_Format(PyExc_TypeError, "lock expected 0 arguments, got %zd", PyTuple_Size(args));
         return NULL;
     }
     return lt_make_lock(type);
@@ -201,8 +199,7 @@ static PyMethodDef methods[] = {
 };
 
 static PyMemberDef members[] = {
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(lock_object, weak_references), READONLY,
-     NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(lock_object, weak_references), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -233,8 +230,7 @@ static int refuse(PyObject *type, PyObject *name, PyObject *value) {
 
 static int make_immutable(PyObject *type) {
     static PyType_Slot meta_slots[] = {{Py_tp_setattro, refuse}, {0, NULL}};
-    static PyType_Spec meta = {"lowthread._immutable", 0, 0, Py_TPFLAGS_DEFAULT,
-                               meta_slots};
+    static PyType_Spec meta = {"lowthread._immutable", 0, 0, Py_TPFLAGS_DEFAULT, meta_slots};
     PyObject *bases = PyTuple_Pack(1, &PyType_Type);
     PyObject *metatype = bases == NULL ? NULL : PyType_FromSpecWithBases(&meta, bases);
     Py_XDECREF(bases);

@@ -71,8 +71,7 @@ static PyObject *release(PyObject *self, PyObject *const *args, Py_ssize_t nargs
     return lt_check_none(nargs, "RLock.release") < 0 ? NULL : release_once(self);
 }
 
-static PyObject *leave(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
-                       PyObject *names) {
+static PyObject *leave(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names) {
     (void)args;
     (void)nargs;
     return lt_check_exit(names) < 0 ? NULL : release_once(self);
@@ -166,8 +165,7 @@ static PyObject *repr(PyObject *self) {
     unsigned long count = lt_rlock_count(r);
     PyObject *result = PyUnicode_FromFormat("<%s %U object owner=%zu count=%lu at %p>",
                                             count != 0 ? "locked" : "unlocked", name,
-                                            (size_t)lt_rlock_owner(r), count,
-                                            (void *)self);
+                                            (size_t)lt_rlock_owner(r), count, (void *)self);
     Py_DECREF(name);
     return result;
 }
@@ -237,8 +235,7 @@ static PyMethodDef methods[] = {
 };
 
 static PyMemberDef members[] = {
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(rlock_object, weak_references), READONLY,
-     NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(rlock_object, weak_references), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -259,6 +256,4 @@ static PyType_Spec spec = {
     .slots = slots,
 };
 
-PyObject *lt_rlock_type(PyObject *module) {
-    return PyType_FromModuleAndSpec(module, &spec, NULL);
-}
+PyObject *lt_rlock_type(PyObject *module) { return PyType_FromModuleAndSpec(module, &spec, NULL); }

@@ -20,8 +20,7 @@ static int convert_timeout(PyObject *timeout, int64_t *ns) {
             return -1;
         }
         if (!(exact >= -0x1p63 && exact < 0x1p63)) {
-            PyErr_SetString(PyExc_OverflowError,
-                            "timestamp out of range for platform time_t");
+            PyErr_SetString(PyExc_OverflowError, "timestamp out of range for platform time_t");
             return -1;
         }
         *ns = (int64_t)exact;
@@ -39,8 +38,7 @@ static int convert_timeout(PyObject *timeout, int64_t *ns) {
         return -1;
     }
     if (overflow != 0 || __builtin_mul_overflow(seconds, LT_NS_PER_S, ns)) {
-        PyErr_SetString(PyExc_OverflowError,
-                        "timestamp too large to convert to C PyTime_t");
+        PyErr_SetString(PyExc_OverflowError, "timestamp too large to convert to C PyTime_t");
         return -1;
     }
     return 0;
@@ -83,8 +81,8 @@ static int place_arguments(PyObject *const *args, Py_ssize_t nargs, PyObject *ke
     }
     if (twice >= 0) {
         PyErr_Format(PyExc_TypeError,
-                     "argument for acquire() given by name ('%s') and position (%d)",
-                     names[twice], twice + 1);
+                     "argument for acquire() given by name ('%s') and position (%d)", names[twice],
+                     twice + 1);
         return -1;
     }
     if (unexpected != NULL) {
@@ -109,8 +107,7 @@ int64_t lt_parse_acquire(PyObject *const *args, Py_ssize_t nargs, PyObject *name
         if (ns == ns_if_unset) {
             return 0;
         }
-        PyErr_SetString(PyExc_ValueError,
-                        "can't specify a timeout for a non-blocking call");
+        PyErr_SetString(PyExc_ValueError, "can't specify a timeout for a non-blocking call");
         return -1;
     }
     if (ns == ns_if_unset) {
@@ -158,9 +155,8 @@ static bool may_wait(lt_state *state, PyObject *self, lt_lock *lock, int how) {
     if (state == NULL || state->abandoned == NULL) {
         return true;
     }
-    PyObject *exception =
-        PyObject_CallFunction(state->abandoned, "ONi", self, PyLong_FromVoidPtr(lock),
-                              !(how & LT_LEAVES_HANDLERS));
+    PyObject *exception = PyObject_CallFunction(
+        state->abandoned, "ONi", self, PyLong_FromVoidPtr(lock), !(how & LT_LEAVES_HANDLERS));
     bool may = exception == Py_None;
     if (exception != NULL && !may) {
         PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);

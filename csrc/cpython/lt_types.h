@@ -32,8 +32,7 @@ static inline PyObject *lt_bool(bool value) {
 int64_t lt_parse_acquire(PyObject *const *args, Py_ssize_t nargs, PyObject *names);
 
 /* How long acquire(*args, **keywords) may wait, in ns; -1 with an exception. */
-static inline int64_t lt_acquire_ns(PyObject *const *args, Py_ssize_t nargs,
-                                    PyObject *names) {
+static inline int64_t lt_acquire_ns(PyObject *const *args, Py_ssize_t nargs, PyObject *names) {
     if (names == NULL && nargs == 0) {
         return LT_FOREVER;
     }

@@ -16,13 +16,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CHECK(condition)                                                          \
-    do {                                                                          \
-        if (!(condition)) {                                                       \
-            fprintf(stderr, "%s:%d: in %s: not true: %s\n", __FILE__, __LINE__,   \
-                    __func__, #condition);                                        \
-            abort();                                                              \
-        }                                                                         \
+#define CHECK(condition)                                                                  \
+    do {                                                                                  \
+        if (!(condition)) {                                                               \
+            fprintf(stderr, "%s:%d: in %s: not true: %s\n", __FILE__, __LINE__, __func__, \
+                    #condition);                                                          \
+            abort();                                                                      \
+        }                                                                                 \
     } while (0)
 
 #define MS LT_NS_PER_MS
@@ -73,12 +73,12 @@ static inline void until_waited_for(lt_lock *lock) {
     sleep_ms(5); /* between the queue and the sleep */
 }
 
-#define RUN(test)                                                                 \
-    do {                                                                          \
-        alarm(120 * LT_TEST_SLOWNESS); /* a hang dies of it; the last name is its */  \
-        printf("  %s\n", #test);                                                  \
-        fflush(stdout);                                                           \
-        test();                                                                   \
+#define RUN(test)                                                                    \
+    do {                                                                             \
+        alarm(120 * LT_TEST_SLOWNESS); /* a hang dies of it; the last name is its */ \
+        printf("  %s\n", #test);                                                     \
+        fflush(stdout);                                                              \
+        test();                                                                      \
     } while (0)
 
 #endif

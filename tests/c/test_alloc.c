@@ -28,16 +28,16 @@ static void arm(int n) {
 /* Whether something has failed since arm(). */
 static bool disarm(void) { return atomic_load(&calls) >= atomic_exchange(&fail_at, 0); }
 
-#define WRAP(type, function, parameters, arguments, failure, blocks_gained)       \
-    type __real_##function parameters;                                            \
-    type __wrap_##function parameters;                                            \
-    type __wrap_##function parameters {                                           \
-        if (fails()) {                                                            \
-            return failure;                                                       \
-        }                                                                         \
-        type result = __real_##function arguments;                                \
-        atomic_fetch_add(&blocks, blocks_gained);                                 \
-        return result;                                                            \
+#define WRAP(type, function, parameters, arguments, failure, blocks_gained) \
+    type __real_##function parameters;                                      \
+    type __wrap_##function parameters;                                      \
+    type __wrap_##function parameters {                                     \
+        if (fails()) {                                                      \
+            return failure;                                                 \
+        }                                                                   \
+        type result = __real_##function arguments;                          \
+        atomic_fetch_add(&blocks, blocks_gained);                           \
+        return result;                                                      \
     }
 
 /* clang-format off */ /* It takes a parameter's * for a product. */

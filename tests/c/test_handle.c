@@ -324,8 +324,7 @@ static void a_handle_starts_one_thread(void) {
 static void a_failed_start_leaves_it_done(void) {
     lt_handle *h = new_handle();
     uintptr_t ident = 77;
-    lt_how how = {
-        .handle = h, .awaited_by = 5, .has_stack_size = true, .stack_size = TOO_LARGE};
+    lt_how how = {.handle = h, .awaited_by = 5, .has_stack_size = true, .stack_size = TOO_LARGE};
     int error = lt_thread_start(does_nothing, NULL, &how, &ident);
     CHECK(error > 0 && error != EALREADY);
     CHECK(ident == 77);

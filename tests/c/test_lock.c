@@ -90,8 +90,7 @@ static void *gives_up_often(void *arg) {
     int held = 0;
     for (int i = 0; i < TIMES(4000); i++) {
         int64_t patience = rand_r(&seed) % 200 * 1000;
-        if (rand_r(&seed) % 8 == 0 ? lt_lock_try(&shared)
-                                   : acquire_within(&shared, patience)) {
+        if (rand_r(&seed) % 8 == 0 ? lt_lock_try(&shared) : acquire_within(&shared, patience)) {
             CHECK(atomic_fetch_add(&holders, 1) == 0);
             counter++;
             held++;
@@ -340,9 +339,7 @@ static void a_reservation_is_passed_on(int fate) {
 
 static void a_waiter_that_exits_passes_it_on(void) { a_reservation_is_passed_on(EXITS); }
 
-static void a_waiter_that_stays_out_passes_it_on(void) {
-    a_reservation_is_passed_on(STAYS_OUT);
-}
+static void a_waiter_that_stays_out_passes_it_on(void) { a_reservation_is_passed_on(STAYS_OUT); }
 
 /* A waiter of less than the patience is only notified: the word is free. */
 static void one_that_is_slow_does_not_stop_the_others(void) {
@@ -409,8 +406,7 @@ static void lt_main_interrupt_ends_a_wait(void) {
     acquire(&lock);
     lt_main_interrupt();
     int64_t since = lt_now();
-    CHECK(lt_lock_acquire(&lock, since, since + 60 * LT_NS_PER_S, NULL) ==
-          LT_INTERRUPTED);
+    CHECK(lt_lock_acquire(&lock, since, since + 60 * LT_NS_PER_S, NULL) == LT_INTERRUPTED);
     CHECK(lt_now() - since < LT_NS_PER_S);
     release(&lock);
 }

@@ -2,9 +2,7 @@
  * what is done to avoid the sleep. */
 #include "lt_test.h"
 
-static bool is_asleep(lt_parker *parker) {
-    return (atomic_load(&parker->word) & LT_ASLEEP) != 0;
-}
+static bool is_asleep(lt_parker *parker) { return (atomic_load(&parker->word) & LT_ASLEEP) != 0; }
 
 static lt_parker *_Atomic other; /* the other thread's */
 static atomic_int parked;        /* what its lt_park() said, plus 1 */

@@ -72,8 +72,7 @@ static void one_wake_can_wake_all(void) {
 
 static void a_wake_of_a_word_that_is_gone_does_no_harm(void) {
     size_t size = 1 << 16;
-    void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                      -1, 0);
+    void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(page != MAP_FAILED);
     CHECK(munmap(page, size) == 0);
     lt_wake(page, 1);
@@ -106,8 +105,7 @@ static void a_signal_ends_a_wait(void) {
         return;
     }
     for (int restart = 0; restart < 2; restart++) {
-        struct sigaction action = {.sa_handler = on_signal,
-                                   .sa_flags = restart ? SA_RESTART : 0};
+        struct sigaction action = {.sa_handler = on_signal, .sa_flags = restart ? SA_RESTART : 0};
         sigaction(SIGUSR1, &action, NULL);
         pthread_t thread = spawn(signalled, restart ? &never : NULL);
         atomic_store(&handled, 0);

@@ -38,13 +38,13 @@ static void *find(const char *name) {
 }
 
 /* What the C library has under a name; looked up once. */
-#define real(name)                                                                       \
-    ({                                                                                   \
-        static _Atomic(void *) found;                                                    \
-        if (atomic_load(&found) == NULL) {                                               \
-            atomic_store(&found, find(name));                                            \
-        }                                                                                \
-        atomic_load(&found);                                                             \
+#define real(name)                            \
+    ({                                        \
+        static _Atomic(void *) found;         \
+        if (atomic_load(&found) == NULL) {    \
+            atomic_store(&found, find(name)); \
+        }                                     \
+        atomic_load(&found);                  \
     })
 
 static int64_t in_ns(const struct timespec *t) { return t->tv_sec * S + t->tv_nsec; }
@@ -204,8 +204,7 @@ int pthread_mutex_timedlock(pthread_mutex_t *restrict mutex,
     return next(mutex, deadline);
 }
 
-int clock_nanosleep(clockid_t clock, int flags, const struct timespec *t,
-                    struct timespec *left) {
+int clock_nanosleep(clockid_t clock, int flags, const struct timespec *t, struct timespec *left) {
     int (*next)(clockid_t, int, const struct timespec *, struct timespec *) =
         real("clock_nanosleep");
     note(__builtin_return_address(0), flags & TIMER_ABSTIME ? clock : CLOCK_MONOTONIC);
@@ -250,8 +249,7 @@ long syscall(long number, ...) {
     if (waits && c.a[3] != 0) {
         int notices = note(__builtin_return_address(0), clock);
         if (clock == CLOCK_REALTIME) {
-            int error =
-                wait_on_wall_clock(wait_for_futex, &c, (struct timespec *)c.a[3], notices);
+            int error = wait_on_wall_clock(wait_for_futex, &c, (struct timespec *)c.a[3], notices);
             errno = error;
             return error == 0 ? 0 : -1;
         }

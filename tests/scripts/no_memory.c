@@ -41,8 +41,7 @@ void *malloc(size_t size) { return FAILS ? NULL : __libc_malloc(size); }
 void *calloc(size_t n, size_t size) { return FAILS ? NULL : __libc_calloc(n, size); }
 void *realloc(void *old, size_t size) { return FAILS ? NULL : __libc_realloc(old, size); }
 
-int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *),
-                   void *arg) {
+int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *), void *arg) {
     int (*next)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) =
         dlsym(RTLD_NEXT, "pthread_create");
     return FAILS ? EAGAIN : next(thread, attr, f, arg);
