@@ -3,7 +3,7 @@
 The backends of an interpreter have one build and run at the same time.
 
 The exit status is 1 if the tests of one fail, or if there is no interpreter at all. Options
-are passed on to make, but for `--without`, which leaves out the interpreters of a kind or of a version.
+are passed on to make, but for `--without`, which leaves out those of a kind or of a version.
 """
 
 import argparse
