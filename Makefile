@@ -52,6 +52,8 @@ help:
 	@echo 'make model     the protocols of the lock and of the exit gate: all that can happen (needs spin)'
 	@echo 'make bench     measure every interpreter found; writes bench/results.md and .svg'
 	@echo 'make bench-one measure one, and only print it'
+	@echo 'make docs      the manual, in build/docs/html; its examples run (Python 3.11 or later)'
+	@echo 'make docs-test look at its pages in a browser (needs chromium)'
 	@echo 'make lint      ruff, and the C compiler with all warnings as errors'
 	@echo 'make clean     remove what was built'
 	@echo 'make distclean remove the virtual environments (.venv*) too'
@@ -282,6 +284,31 @@ bench:
 	$(call each,bench-one $(if $(QUICK),QUICK=$(QUICK)))
 	@$(MAKE) --no-print-directory bench-report
 
+# ---- the manual ----
+
+DOCS_VENV := .venv-docs$(VENV:.venv%=%)
+DOCS_READY := $(DOCS_VENV)/ready-for-$(TAG)-$(WHICH)
+
+$(DOCS_READY): docs/requirements.txt | preflight
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+	  "The manual is made by Python 3.11 or later: name one with PYTHON=..." >&2; exit 1; }
+	@rm -rf $(DOCS_VENV)
+	@$(PYTHON) -m venv $(DOCS_VENV)
+	@$(DOCS_VENV)/bin/python -m pip install -q --disable-pip-version-check -r docs/requirements.txt
+	@touch $@
+
+SPHINX = $(DOCS_VENV)/bin/python -m sphinx -q -E -W --keep-going -n -d build/docs/trees-$(1) \
+  -b $(1) docs build/docs/$(1)
+
+docs: build $(DOCS_READY)
+	@$(call SPHINX,doctest)
+	@rm -rf build/docs/html
+	@$(call SPHINX,html)
+	@echo 'the manual is build/docs/html/index.html'
+
+docs-test: docs
+	@$(DOCS_VENV)/bin/python -m pytest -q -p no:cacheprovider docs/test_pages.py
+
 # ---- keeping house ----
 
 .venv-lint/ready: | preflight
@@ -309,3 +336,4 @@ distclean: clean
 .PHONY: model stress stress-all fuzz bench bench-one bench-report
 .PHONY: asan-python valgrind memcheck drd test-c-32 test-c-musl test-c-aarch64 test-c-cross
 .PHONY: conformance conformance-all programs programs-all
+.PHONY: docs docs-test
