@@ -42,8 +42,8 @@ extlinks = {
     "threading-doc": ("https://docs.python.org/3.13/library/threading.html#%s", "%s"),
     "python-doc": ("https://docs.python.org/3.13/%s", "%s"),
     "python314-doc": ("https://docs.python.org/3.14/%s", "%s"),
-    "cpython": ("https://github.com/python/cpython/blob/v3.13.0/%s", "%s"),
-    "cpython314": ("https://github.com/python/cpython/blob/v3.14.0/%s", "%s"),
+    "cpython": ("https://github.com/python/cpython/blob/v3.13.0/%s", "CPython 3.13, %s"),
+    "cpython314": ("https://github.com/python/cpython/blob/v3.14.0/%s", "CPython 3.14, %s"),
 }
 
 html_theme = "furo"

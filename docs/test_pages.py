@@ -74,7 +74,7 @@ class Visit:
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.wrong.append(f"script: {error}"))
         self.page.on("request", self._request)
-        self.page.on("requestfailed", lambda request: self.wrong.append(f"failed: {request.url}"))
+        self.page.on("requestfailed", self._failed)
         self.page.on("response", self._response)
 
     def _console(self, message):
@@ -84,6 +84,10 @@ class Visit:
     def _request(self, request):
         if not request.url.startswith((self.server, "data:", "blob:")):
             self.wrong.append(f"not from here: {request.url}")
+
+    def _failed(self, request):
+        if request.failure != "net::ERR_ABORTED":  # by going on to another page
+            self.wrong.append(f"failed: {request.url}")
 
     def _response(self, response):
         if response.status >= 400:
@@ -111,6 +115,15 @@ def visit(browser, server):
 
 # ---- each page ----
 
+# What is wider than the window, and in nothing that scrolls or cuts it off.
+TOO_WIDE = """() => {
+  const scrolls = e => e && e.tagName !== 'ARTICLE'
+    && (getComputedStyle(e).overflowX !== 'visible' || scrolls(e.parentElement));
+  return [...document.querySelectorAll('article, article *')]
+    .filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !scrolls(e.parentElement))
+    .map(e => e.outerHTML.slice(0, 200));
+}"""
+
 
 # The page of the search is empty without words; see below for that.
 @pytest.mark.parametrize("width", WIDTHS)
@@ -126,6 +139,7 @@ def test_a_page_renders(path, width, visit):
     broken = "images => images.filter(i => !(i.complete && i.naturalWidth > 0)).map(i => i.src)"
     assert page.locator("img").evaluate_all(broken) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[width]
+    assert page.evaluate(TOO_WIDE) == []
 
 
 WITH_DRAWINGS = [path for path in PAGES if 'class="drawing"' in (HTML / path).read_text("utf-8")]

@@ -26,7 +26,7 @@ TRANSITIONS = [
         "HELD | WAITERS",
         "FREE",
         "lt_lock_release",
-        "release: the first in the\nqueue is notified",
+        "release:\nthe first in the queue\nis notified",
         0,
     ),
     (
@@ -37,7 +37,7 @@ TRANSITIONS = [
         0,
     ),
     ("RESERVED", "HELD", "lt_lock_acquire", "that waiter takes it", 0),
-    ("RESERVED", "FREE", "lt_lock_release", "another thread releases\nit again", 0),
+    ("RESERVED", "FREE", "lt_lock_release", "another thread\nreleases it again", 0),
 ]
 
 #: Returns the picture.

@@ -1,6 +1,6 @@
 """Draws who does what, one after the other: time runs downwards."""
 
-from drawings.svg import LINE, Picture, width_of
+from drawings.svg import BOLD, LINE, Picture, width_of
 
 _TOP = 44
 _GAP = 14
@@ -23,7 +23,7 @@ def draw(title, actors, steps):
         y += high + _GAP + (16 if len(step) != 3 else 8)
     for name, x in actors.values():
         picture.line((x, _TOP - 8), (x, y), kind="life")
-        wide = width_of(name) + 24
+        wide = width_of(name) * BOLD + 24
         picture.box(x - wide / 2, 4, wide, _TOP - 12)
         picture.text(x, 4 + (_TOP - 12) / 2 + 5, name, kind="strong")
     for step, top, high in drawn:

@@ -2,7 +2,7 @@
 
 import math
 
-from drawings.svg import Picture, width_of
+from drawings.svg import BOLD, Picture, width_of
 
 _HIGH = 40
 
@@ -15,7 +15,7 @@ def draw(title, states, transitions):
     bend is how far the middle of the arrow is to the left of the straight way, in pixels.
     """
     picture = Picture(title)
-    half = {name: (width_of(name) + 28) / 2 for name in states}
+    half = {name: (width_of(name) * BOLD + 28) / 2 for name in states}
     for start, end, _, _, bend in transitions:
         (x0, y0), (x1, y1) = _ends(states, half, start, end, bend)
         middle = _control(states[start], states[end], bend)

@@ -10,6 +10,9 @@ from html import escape
 LINE = 17
 _PER_CHARACTER = 6.6
 
+#: How much wider letters of the kind `strong` are.
+BOLD = 1.15
+
 
 def width_of(text):
     """Return about how wide a text is, in pixels; its lines stand below each other."""

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 _ENTRY = re.compile(r"(\w+): +(.*)")
 _LISTED = re.compile(r"(\w+)\(\) -- (.*)")
 _CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
-_RAISES = re.compile(r"(?:(?<=^)|(?<=\. ))Raises ")
+_SENTENCE = re.compile(r"(?:(?<=^)|(?<=\. ))(Raises|Returns) ")
 
 
 def _parameters(thing):
@@ -67,14 +67,14 @@ def _link(within):
 
 
 def _as_fields(text):
-    """Return (text before, [(label, text)]) for a paragraph in which something is raised."""
-    before, *raised = _RAISES.split(text)
+    """Return (text before, [(label, text)]) for a paragraph with what is raised or returned."""
+    before, *rest = _SENTENCE.split(text)
     fields = []
-    for sentence in map(str.strip, raised):
-        if sentence.startswith("an auditing event "):
-            fields.append(("Audit event", sentence.removeprefix("an auditing event ")))
+    for label, told in zip(rest[::2], map(str.strip, rest[1::2])):
+        if told.startswith("an auditing event "):
+            fields.append(("Audit event", told.removeprefix("an auditing event ")))
         else:
-            fields.append(("Raises", sentence[0].upper() + sentence[1:]))
+            fields.append((label, told))
     return before.strip(), fields
 
 
@@ -98,6 +98,11 @@ def process_docstring(app, what, name, thing, options, lines):
     if what == "class":
         within = name.removeprefix("lowthread.")
     lines[:] = [_CODE.sub(_link(within), line) for line in [*text, *arguments, *raised, ""]]
+
+
+def process_signature(app, what, name, thing, options, signature, returned):
+    """Leave out what types are called with: nothing, or what they ignore."""
+    return ("", None) if what == "class" else None
 
 
 # ---- what must not be missing ----
@@ -150,6 +155,7 @@ def check_coverage(app, env):
 def setup(app):
     """Connect these to Sphinx."""
     app.connect("autodoc-process-docstring", process_docstring)
+    app.connect("autodoc-process-signature", process_signature)
     app.connect("object-description-transform", check_description)
     app.connect("env-check-consistency", check_coverage)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
