@@ -12,6 +12,7 @@ _UNITS = {"ns": 1, "µs": 1e3, "ms": 1e6, "B": 1}
 _CELL = re.compile(r"(?P<amount>[\d.]+) (?P<unit>ns|µs|ms|B)(?: \(\*\*(?P<ratio>[<\d.]+)\*\*\))?")
 #: That can be told apart, on a light page and on a dark one.
 COLORS = ["#c2703d", "#b8860b", "#2f9e6e", "#3b82c4", "#8a63c9", "#d1495b", "#7a8a99"]
+COLORS += ["#b5478f", "#5f8f2f", "#2a9d9d"]
 
 
 class Cell:
@@ -43,13 +44,17 @@ def read():
     return results
 
 
+def _rows(results):
+    return list(dict.fromkeys(row for result in results.values() for row in result))
+
+
 def ratios():
     """Return a table in Markdown: what lowthread takes in terms of the interpreter's own."""
     results = read()
-    rows = list(next(iter(results.values())))
     lines = ["| | " + " | ".join(results) + " |", "|---" + "|--:" * len(results) + "|"]
-    for row in rows:
-        cells = [result[row]["lowthread"].shown_ratio for result in results.values()]
+    for row in _rows(results):
+        ours = [result.get(row, {}).get("lowthread") for result in results.values()]
+        cells = ["" if cell is None else cell.shown_ratio for cell in ours]
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -70,7 +75,7 @@ def _legend(picture, colors, x, y):
 def draw_ratios():
     """Return a picture of `ratios()`, on a logarithmic scale."""
     results = read()
-    rows = list(next(iter(results.values())))
+    rows = _rows(results)
     picture = Picture("What lowthread takes, in terms of the interpreter's own")
     left, right, top, step = 270, 720, 70, 24
     low, high = 0.01, 3
@@ -90,7 +95,9 @@ def draw_ratios():
         picture.line((left, y + step / 2), (right, y + step / 2), kind="grid")
         picture.text(left - 8, y + 4, row, anchor="end", kind="small")
         for j, (name, result) in enumerate(results.items()):
-            cell = result[row]["lowthread"]
+            cell = result.get(row, {}).get("lowthread")
+            if cell is None:
+                continue
             told = f"{row}, {name}: {cell.shown} ({cell.shown_ratio})"
             if cell.ratio > high:
                 picture.text(x_of(high) + 8, y + 4, "→", kind="small")
@@ -107,7 +114,7 @@ def draw_pairs(row="acquire + release"):
     picture = Picture("An uncontended acquire and release, in ns")
     left, right, y = 130, 650, 62
     # Grey for what is there without a package.
-    grey, *others = reversed(COLORS)
+    *others, grey = COLORS[:7]
     colors = dict(zip(subjects, [grey, *others]))
     _legend(picture, colors, 40, 12)
     for name, result in results.items():
