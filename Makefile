@@ -54,6 +54,8 @@ help:
 	@echo 'make bench     measure every interpreter found; writes bench/results.md and .svg'
 	@echo 'make bench-one measure one, and only print it'
 	@echo 'make types     mypy, pyright and stubtest, on CPython (installs them)'
+	@echo 'make docs      the manual, in build/docs/html; its examples run (Python 3.11 or later)'
+	@echo 'make docs-test look at its pages in a browser (needs chromium)'
 	@echo 'make dist      the sdist and the wheels: build, check, and test each where it is installed'
 	@echo '               without a compiler (QUICK=1: without the slow tests; ONLY=3.9: there only)'
 	@echo 'make lint      what git runs before a commit, and the C compiler with all warnings;'
@@ -294,6 +296,33 @@ newcomer:
 	$(need-python3)
 	@python3 tools/newcomer.py $(if $(filter-out python3,$(PYTHON)),--python $(PYTHON))
 
+# ---- the manual ----
+
+DOCS_VENV := .venv-docs$(VENV:.venv%=%)
+DOCS_READY := $(DOCS_VENV)/ready-for-$(TAG)-$(WHICH)
+
+$(DOCS_READY): docs/requirements.txt | preflight
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+	  "The manual is made by Python 3.11 or later: name one with PYTHON=..." >&2; exit 1; }
+	@rm -rf $(DOCS_VENV)
+	@$(PYTHON) -m venv $(DOCS_VENV)
+	@$(DOCS_VENV)/bin/python -m pip install -q --disable-pip-version-check -r docs/requirements.txt
+	@touch $@
+
+SPHINX = $(DOCS_VENV)/bin/python -m sphinx -q -E -W --keep-going -n -d build/docs/trees-$(1) \
+  -b $(1) docs build/docs/$(1)
+
+docs: build $(DOCS_READY)
+	@$(call SPHINX,doctest)
+	@rm -rf build/docs/html
+	@$(call SPHINX,html)
+	@echo 'the manual is build/docs/html/index.html'
+
+docs-test: docs
+	@$(DOCS_VENV)/bin/python -m pytest -q -p no:cacheprovider docs/test_pages.py
+
+# ---- keeping house ----
+
 # ---- what is to be published ----
 
 .venv-dist/ready: tools/dist.txt
@@ -394,4 +423,4 @@ distclean: clean
 .PHONY: asan-python valgrind memcheck drd test-c-32 test-c-musl test-c-aarch64 test-c-cross
 .PHONY: dist conformance conformance-all programs programs-all
 .PHONY: lint-git hooks format newcomer
-.PHONY: types
+.PHONY: types docs docs-test
