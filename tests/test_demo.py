@@ -5,6 +5,8 @@ import sys
 import pytest
 from conftest import ROOT, run_script
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("tqdm", reason="the demo's progress bar is tqdm's")
 
 

@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from conftest import LONG, ROOT, SCRIPTS, preloads, run_script
 
+pytestmark = pytest.mark.slow
+
 ENDINGS = [
     *("return", "sys.exit", "sys.exit with a text", "os._exit", "exception"),
     *("SIGTERM", "SIGINT", "atexit", "atexit before the import"),

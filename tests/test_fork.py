@@ -342,6 +342,7 @@ lock.release()
     )
 
 
+@pytest.mark.slow
 def test_fork_while_threads_are_born():
     """A newborn becomes known to Python without the GIL; no fork finds it half done."""
     run_script(
@@ -374,6 +375,7 @@ wait_until(lambda: lowthread._count() == 0)
     ).ok()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(PYPY, reason="it is CPython's way to count references that lets it happen")
 def test_forks_while_destructors_run_and_threads_end():
     """What is done before a fork may not run the garbage collector with a lock of threads."""

@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 import lowthread
 from lowthread import _portable
 
+pytestmark = pytest.mark.slow
+
 
 class Boom(Exception):
     """What objects raise that are asked for something."""

@@ -767,6 +767,7 @@ def test_a_thread_may_have_the_last_reference(module):
     wait_until(lambda: running(module) == 0)
 
 
+@pytest.mark.slow
 def test_memory_is_flat_over_many_handles():
     """Joined, dropped before the end, after it, or never started."""
     if sys.platform != "linux":

@@ -5,6 +5,8 @@ import shutil
 import pytest
 from conftest import CFFI, ROOT, run_script
 
+pytestmark = pytest.mark.slow
+
 MODEL = ROOT / "tools" / "model.py"
 
 

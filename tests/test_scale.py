@@ -3,6 +3,8 @@
 import pytest
 from conftest import LONG, PYPY, ROOT, run_script
 
+pytestmark = pytest.mark.slow
+
 TOOL = ROOT / "tools" / "scale.py"
 
 

@@ -5,6 +5,8 @@ import sys
 import pytest
 from conftest import PYPY, run_script
 
+pytestmark = pytest.mark.slow
+
 #: The interpreter itself may run a handler when the body of a `with` has been left and
 #: `__exit__` has not been called yet.
 LEAKY = PYPY or sys.version_info < (3, 10)

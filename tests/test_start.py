@@ -382,6 +382,7 @@ def test_nothing_is_left_behind():
     assert lowthread.start(nothing).join()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not LINUX, reason="needs Linux's /proc")
 def test_memory_is_flat_over_failed_starts():
     limit = 1000 if PYPY else 100

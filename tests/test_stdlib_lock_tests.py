@@ -7,6 +7,8 @@ import pytest
 
 import lowthread
 
+pytestmark = pytest.mark.slow
+
 lock_tests = pytest.importorskip(
     "test.lock_tests", reason="this interpreter comes without its test suite"
 )

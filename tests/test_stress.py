@@ -5,6 +5,8 @@ from conftest import CFFI, PYPY, run_script
 
 import lowthread
 
+pytestmark = pytest.mark.slow
+
 STRESS = """
 import runpy, sys
 sys.argv[0] = "stress"

@@ -163,6 +163,7 @@ BODIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not pathlib.Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
 @pytest.mark.parametrize("body", BODIES)
 def test_memory_is_flat_over_many_threads(body):
