@@ -325,7 +325,7 @@ docs-test: docs
 
 # ---- what is to be published ----
 
-.venv-dist/ready: tools/dist.txt
+.venv-dist/ready: tools/dist.txt tools/wheels.txt
 	@rm -rf .venv-dist
 	@python3 -m venv .venv-dist
 	@.venv-dist/bin/python -m pip install -q --disable-pip-version-check -r tools/dist.txt
