@@ -361,7 +361,7 @@ types: build $(TYPES)/ready-for-$(WHICH)
 	@$(TYPES)/bin/python -m pytest -q --basetemp=build/tmp-types tests/test_types.py
 else
 types:
-	@echo 'mypy does not run on PyPy: make types is for CPython. tests/test_types.py compares' \
+	@echo 'make types is for CPython, and was not run with PyPy. tests/test_types.py compares' \
 	  'the stubs with what is here on PyPy too.' >&2; exit 1
 endif
 
