@@ -126,7 +126,8 @@ print(sorted(set(os.environ) - {"LOWTHREAD_CHILDREN"}), "threading" in sys.modul
 
 def test_the_programs_own_sitecustomize_is_imported(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
-        "import _thread, sys\nprint('own', __name__, _thread.allocate_lock().__class__.__module__)"
+        "import _thread, sys\nprint('own', __name__,"
+        " _thread.allocate_lock().__class__.__module__, flush=True)"
     )
     program = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', sys.argv[1]])"
     ask = "import sitecustomize; print(sitecustomize.__file__)"

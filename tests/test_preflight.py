@@ -8,7 +8,7 @@ import sys
 import sysconfig
 
 import pytest
-from conftest import PACKAGE, ROOT, run_script
+from conftest import PACKAGE, ROOT, needs_compiler, run_script
 
 PREFLIGHT = ROOT / "tools" / "preflight.py"
 
@@ -21,7 +21,7 @@ def preflight():
     return module
 
 
-@pytest.mark.skipif("LOWTHREAD_INSTALLED" in os.environ, reason="nothing is to be built here")
+@needs_compiler
 def test_nothing_is_missing_here(preflight):
     assert preflight.missing() is None
 
@@ -33,6 +33,7 @@ def test_a_missing_compiler(preflight, monkeypatch):
     assert "install the package gcc" in sentence
 
 
+@needs_compiler
 def test_missing_headers(preflight, monkeypatch, tmp_path):
     monkeypatch.setattr(sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
     name = "pypy3" if sys.implementation.name == "pypy" else "python3"
@@ -40,6 +41,7 @@ def test_missing_headers(preflight, monkeypatch, tmp_path):
     assert f"install the package {name}-dev" in preflight.missing()
 
 
+@needs_compiler
 @pytest.mark.parametrize("module", ["venv", "ensurepip"])
 def test_a_missing_venv(preflight, monkeypatch, module):
     find_spec = importlib.util.find_spec

@@ -172,7 +172,7 @@ def test_wheel(name, python, sdist, folder, options):
     own = new_environment(python, folder / "venv")
     tools = tools_without_compiler(folder / "tools")
     path = f"{own.parent}{os.pathsep}{tools}"
-    env = clean_environment(PATH=path, LOWTHREAD_INSTALLED="1")
+    env = clean_environment(PATH=path)
     begin = time.monotonic()
     run(
         *(own, "-m", "pip", "install", "-q", "--find-links", DIST, "--only-binary", "lowthread"),
@@ -185,7 +185,7 @@ def test_wheel(name, python, sdist, folder, options):
     told = run(own, "-c", IS_INSTALLED, cwd=folder, env=env).strip()
     log = folder / "log"
     with open(log, "w", encoding="utf-8") as f:
-        command = [own, "-m", "pytest", "-q", f"--basetemp={folder / 'tmp'}", *options]
+        command = [own, "-m", "pytest", "-q", "-rfE", f"--basetemp={folder / 'tmp'}", *options]
         status = subprocess.run(
             [str(part) for part in command],
             cwd=tree,
@@ -197,7 +197,8 @@ def test_wheel(name, python, sdist, folder, options):
         ).returncode
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() or ["(no output)"]
     if status != 0:
-        say("\n".join(lines[-60:]))
+        failures = [i for i, line in enumerate(lines) if "= FAILURES =" in line]
+        say("\n".join(lines[failures[-1] if failures else -60 :]))
     seconds = time.monotonic() - begin
     verdict = "ok    " if status == 0 else "FAILED"
     say(f"{name:16} {verdict} {seconds:4.0f} s  wheel of {told}: {lines[-1].strip('= ')}")
