@@ -91,6 +91,7 @@ class TestBothAreAlike:
         native, portable = getattr(NATIVE, name), getattr(_portable, name)
         inner = {f"_{name}__cell", "_cell", "__slots__", "__weakref__", "__getstate__"}
         inner |= {"__static_attributes__", "__firstlineno__", "__dict__", "__slotnames__"}
+        inner |= {"__annotations__"}  # there once somebody has asked for it
         assert set(dir(native)) - inner == set(dir(portable)) - inner
         for method in set(dir(native)) - set(dir(object)) - inner - {"__module__"}:
             ours = inspect.getdoc(getattr(native, method))
