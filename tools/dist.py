@@ -82,7 +82,7 @@ def builders(found):
 
 
 def clean_environment(**more):
-    unwanted = ("PYTHON", "LOWTHREAD_", "CFLAGS", "LDFLAGS", "VIRTUAL_ENV", "MAKE", "PIP_")
+    unwanted = ("PYTHON", "LOWTHREAD_", "CFLAGS", "LDFLAGS", "VIRTUAL_ENV", "MAKE")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(unwanted)}
     return {**kept, "PIP_DISABLE_PIP_VERSION_CHECK": "1", **more}
 
@@ -174,12 +174,11 @@ def test_wheel(name, python, sdist, folder, options):
     path = f"{own.parent}{os.pathsep}{tools}"
     env = clean_environment(PATH=path)
     begin = time.monotonic()
-    run(
-        *(own, "-m", "pip", "install", "-q", "--find-links", DIST, "--only-binary", "lowthread"),
-        f"lowthread[test]=={sdist.name[len('lowthread-') : -len('.tar.gz')]}",
-        cwd=folder,
-        env=env,
-    )
+    install = [own, "-m", "pip", "install", "-q"]
+    # From dist/ and nowhere else; then what it and its tests need.
+    here_only = ["--no-index", "--no-deps", "--find-links", DIST, "--only-binary", ":all:"]
+    run(*install, *here_only, "lowthread", cwd=folder, env=env)
+    run(*install, "lowthread[test]", cwd=folder, env=env)
     tree = unpack(sdist, folder / "sdist")
     shutil.rmtree(tree / "lowthread")
     told = run(own, "-c", IS_INSTALLED, cwd=folder, env=env).strip()
