@@ -57,7 +57,7 @@ help:
 	@echo 'make docs      the manual, in build/docs/html; its examples run (Python 3.11 or later)'
 	@echo 'make docs-test look at its pages in a browser (needs chromium)'
 	@echo 'make dist      the sdist and the wheels: build, check, and test each where it is installed'
-	@echo '               without a compiler (QUICK=1: without the slow tests; ONLY=3.9: there only)'
+	@echo '               without a compiler (QUICK=1: without the slow tests; ONLY=PyPy: there only)'
 	@echo 'make lint      what git runs before a commit, and the C compiler with all warnings;'
 	@echo '               make hooks: without the latter; HOOK=...: only one of them'
 	@echo 'make format    ruff and clang-format, on everything'
@@ -320,8 +320,6 @@ docs: build $(DOCS_READY)
 
 docs-test: docs
 	@$(DOCS_VENV)/bin/python -m pytest -q -p no:cacheprovider docs/test_pages.py
-
-# ---- keeping house ----
 
 # ---- what is to be published ----
 

@@ -53,7 +53,8 @@ def server():
 
 @pytest.fixture(scope="session")
 def browser():
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
     if path is None:
         pytest.fail("There is no chromium: install the package chromium.")
     with sync_playwright() as playwright:

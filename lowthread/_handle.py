@@ -98,7 +98,8 @@ class _ThreadHandle(metaclass=Final):
         no limit. `is_done()` tells whether it ran out.
 
         A signal handler that raises ends the wait. Raises RuntimeError if the thread was not
-        started, or is the calling one.
+        started, or is the calling one; PythonFinalizationError where the interpreter has stopped
+        it, so that it will never end.
         """
         join(self.__cell, wait_to_join(timeout))
 

@@ -71,7 +71,8 @@ class ThreadHandle:
         timeout: seconds to wait at most, an int or a float; None, the default, is no limit, and
         neither is -1, as for `lock.acquire`.
 
-        A signal handler that raises ends the wait. Raises RuntimeError in the thread itself,
+        A signal handler that raises ends the wait. Raises RuntimeError in the thread itself;
+        PythonFinalizationError where the interpreter has stopped it, so that it will never end;
         and for a timeout what `lock.acquire` does.
         """
         return join(self.__cell, FOREVER if timeout is None else wait_in_ns(True, timeout))
@@ -120,8 +121,9 @@ def start(
 
     Raises an auditing event `_thread.start_new_thread` with arguments function, args, kwargs
     (None if there are none). Raises TypeError, ValueError or OverflowError for wrong arguments;
-    ThreadStartError, a RuntimeError and an OSError, if the system refuses;
-    RuntimeError, when the interpreter is shutting down, or does not allow daemon threads.
+    ThreadStartError, a RuntimeError and an OSError, if the system refuses; RuntimeError where
+    the interpreter does not allow daemon threads; PythonFinalizationError, a RuntimeError, when it
+    is shutting down.
     """
     if not callable(function):
         raise TypeError("first arg must be callable")

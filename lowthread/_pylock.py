@@ -182,7 +182,8 @@ class lock(metaclass=_NoArguments):
 
         Raises ValueError for any other negative timeout, for NaN, or for one with
         `blocking=False`; OverflowError for one that is too long; TypeError for anything that
-        is neither a float nor has `__index__`.
+        is neither a float nor has `__index__`; PythonFinalizationError or AbandonedLockError
+        where no thread is left that could end a wait without a timeout.
         """
         if blocking is True and timeout is UNSET:
             return _try(_cell_of(self)) or wait_for(self, _cell_of(self), FOREVER)

@@ -91,7 +91,8 @@ class RLock:
         Raises ValueError for any other negative timeout, for NaN, or for one with
         `blocking=False`; OverflowError for one that is too long, or if the lock cannot be
         locked any more often; TypeError for anything that is neither a float nor has
-        `__index__`.
+        `__index__`; PythonFinalizationError or AbandonedLockError where no thread is left that
+        could end a wait without a timeout.
         """
         plain = blocking is True and timeout is UNSET
         ns = FOREVER if plain else wait_in_ns(blocking, timeout)

@@ -162,6 +162,7 @@ WRONG = {
     "schema-issue-forms": (".github/ISSUE_TEMPLATE/x.yml", "name: x\nbody: []\n"),
     "schema-issue-config": (".github/ISSUE_TEMPLATE/config.yml", "blank_issues: true\n"),
     "hadolint": (".devcontainer/Dockerfile", "FROM debian\nRUN cd /tmp\n"),
+    "merge-conflict": ("x.md", "<<<<<<< HEAD\nx\n=======\ny\n>>>>>>> z\n"),
     "ruff-check": ("x.py", "import os\n"),
     "ruff-format": ("x.py", "x = [ 1 ]\n"),
     "clang-format": ("csrc/x.c", "int  x;\n"),

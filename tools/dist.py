@@ -1,8 +1,8 @@
 """Build the sdist and the wheels, check them, and run the tests against what they install.
 
     python tools/dist.py            all of it; what is to be published is in dist/
-    python tools/dist.py --quick    only the tests that take less than a second each
-    python tools/dist.py --only 3.9 the tests of one interpreter
+    python tools/dist.py --quick    without the tests that are marked as slow
+    python tools/dist.py --only 3.9 the tests with interpreters of that version
 
 Every wheel is built from the sdist. One for CPython 3.10 and later is built by 3.12, if that is
 there, or a later version: headers of 3.10 and 3.11 would have it count references that later
@@ -25,13 +25,16 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from interpreters import interpreters
+from interpreters import interpreters, is_called
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
 
 #: What compiles, links or knows how to.
 COMPILER = re.compile(r"(.*-)?(cc|c89|c99|gcc|cpp|tcc|clang|[gc]\+\+|clang\+\+|ld|as)(-[\d.]+)?")
+
+#: Tests of the backend that is not the default.
+OF_THE_OTHER = ["tests/test_backend.py", "tests/test_lock.py", "tests/test_rlock.py"]
 
 #: Run in the environment of an installation, in a folder that has no lowthread.
 IS_INSTALLED = """
@@ -166,6 +169,22 @@ def unpack(sdist, folder):
     return unpacked
 
 
+def run_tests(command, tree, env, log):
+    """Run them; return whether they pass, and the lines that they print."""
+    with open(log, "w", encoding="utf-8") as f:
+        status = subprocess.run(
+            [str(part) for part in command],
+            cwd=tree,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=f,
+            stderr=subprocess.STDOUT,
+            check=False,
+        ).returncode
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return status == 0, lines or ["(no output)"]
+
+
 def test_wheel(name, python, sdist, folder, options):
     """Install a wheel where there is no compiler; return whether the tests pass there."""
     folder.mkdir()
@@ -182,26 +201,21 @@ def test_wheel(name, python, sdist, folder, options):
     tree = unpack(sdist, folder / "sdist")
     shutil.rmtree(tree / "lowthread")
     told = run(own, "-c", IS_INSTALLED, cwd=folder, env=env).strip()
-    log = folder / "log"
-    with open(log, "w", encoding="utf-8") as f:
-        command = [own, "-m", "pytest", "-q", "-rfE", f"--basetemp={folder / 'tmp'}", *options]
-        status = subprocess.run(
-            [str(part) for part in command],
-            cwd=tree,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=f,
-            stderr=subprocess.STDOUT,
-            check=False,
-        ).returncode
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() or ["(no output)"]
-    if status != 0:
+    pytest = [own, "-m", "pytest", "-q", "-rfE", f"--basetemp={folder / 'tmp'}"]
+    passed, lines = run_tests([*pytest, *options], tree, env, folder / "log")
+    summary = lines[-1].strip("= ")
+    if passed and told.endswith("native"):
+        # The same files have the other backend: that it is all there.
+        env["LOWTHREAD_BACKEND"] = "cffi"
+        passed, lines = run_tests([*pytest, *OF_THE_OTHER], tree, env, folder / "log")
+        summary += f"; cffi: {lines[-1].strip('= ')}"
+    if not passed:
         failures = [i for i, line in enumerate(lines) if "= FAILURES =" in line]
         say("\n".join(lines[failures[-1] if failures else -60 :]))
     seconds = time.monotonic() - begin
-    verdict = "ok    " if status == 0 else "FAILED"
-    say(f"{name:16} {verdict} {seconds:4.0f} s  wheel of {told}: {lines[-1].strip('= ')}")
-    return status == 0
+    verdict = "ok    " if passed else "FAILED"
+    say(f"{name:16} {verdict} {seconds:4.0f} s  wheel of {told}: {summary}")
+    return passed
 
 
 def test_pip_install(name, python, sdist, folder):
@@ -222,7 +236,9 @@ def test_pip_install(name, python, sdist, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="without the slow tests")
-    parser.add_argument("--only", metavar="VERSION", help="the tests of one interpreter")
+    parser.add_argument(
+        "--only", metavar="VERSION", help="with interpreters of this kind or version only"
+    )
     parser.add_argument("--no-tests", action="store_true", help="build and check")
     parser.add_argument("tests", nargs=argparse.REMAINDER, help="and options of pytest")
     arguments = parser.parse_args()
@@ -237,7 +253,7 @@ def main():
         check(sdist)
         if arguments.no_tests:
             return
-        wanted = {n: p for n, p in found.items() if (arguments.only or "") in n}
+        wanted = {n: p for n, p in found.items() if is_called(n, arguments.only or n.split()[0])}
         if not wanted:
             sys.exit(f"there is no interpreter {arguments.only}: there are {', '.join(found)}")
         passed = []

@@ -37,6 +37,11 @@ def interpreters():
     return dict(sorted(found.items(), key=lambda item: version_key(item[0])))
 
 
+def is_called(name, wanted):
+    """Return whether an interpreter's name is of a kind or version, such as "PyPy" or "3.9"."""
+    return any(f"{part}.".startswith(f"{wanted}.") for part in name.split())
+
+
 def version_key(name):
     kind, version = name.split()
     return kind, [int("".join(filter(str.isdigit, part)) or 0) for part in version.split(".")]

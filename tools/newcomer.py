@@ -217,13 +217,15 @@ def chosen(paths):
                 sys.exit(f"There is no {path}.")
         return {path: shutil.which(path) for path in paths}
     found = interpreters()
-    picked = {}
+    picked, missing = {}, []
     for wanted in WANTED:
         names = [name for name in found if name.startswith(wanted)]
         if names:
             picked[names[0]] = found[names[0]]
         else:
-            print(f"== without {wanted.rstrip('. ')}, which was not found")
+            missing.append(wanted.rstrip(". "))
+    if missing:
+        sys.exit(f"There is no {' and no '.join(missing)} here: name what there is with --python.")
     return picked
 
 

@@ -13,7 +13,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from interpreters import interpreters
+from interpreters import interpreters, is_called
 
 
 def backends(name):
@@ -54,7 +54,7 @@ def main():
     found = {
         name: path
         for name, path in interpreters().items()
-        if not any(f"{part}.".startswith(f"{w}.") for part in name.split() for w in known.without)
+        if not any(is_called(name, wanted) for wanted in known.without)
     }
     if not found:
         sys.exit("No interpreter was found: install python3 (3.9 or later) or pypy3.")

@@ -163,7 +163,8 @@ PyDoc_STRVAR(acquire_doc,
 "that raises ends it without the lock.\n\n"
 "Raises ValueError for any other negative timeout, for NaN, or for one with\n"
 "`blocking=False`; OverflowError for one that is too long; TypeError for anything that\n"
-"is neither a float nor has `__index__`.");
+"is neither a float nor has `__index__`; PythonFinalizationError or AbandonedLockError\n"
+"where no thread is left that could end a wait without a timeout.");
 
 PyDoc_STRVAR(release_doc,
 "release($self, /)\n--\n\n"

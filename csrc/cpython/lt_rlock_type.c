@@ -190,7 +190,8 @@ PyDoc_STRVAR(acquire_doc,
 "Raises ValueError for any other negative timeout, for NaN, or for one with\n"
 "`blocking=False`; OverflowError for one that is too long, or if the lock cannot be\n"
 "locked any more often; TypeError for anything that is neither a float nor has\n"
-"`__index__`.");
+"`__index__`; PythonFinalizationError or AbandonedLockError where no thread is left that\n"
+"could end a wait without a timeout.");
 
 PyDoc_STRVAR(release_doc,
 "release($self, /)\n--\n\n"

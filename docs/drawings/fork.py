@@ -14,7 +14,7 @@ ACTORS = {
 
 STEPS = [
     ("other", "has the lock L"),
-    ("parent", "notes the idents and names\nof all threads"),
+    ("parent", "notes the idents of all threads,\nand the names threading has"),
     ("parent", "waits, for 20 ms at most, until no\nthread is just being born (to 3.12)"),
     ("parent", "child", "fork()"),
     ("other", "is not in the child;\ngoes on in the parent"),

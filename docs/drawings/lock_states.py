@@ -11,10 +11,10 @@ TITLE = "The states of a lock"
 
 #: The bits of LT_STATE, by name, in the order of lt_lock.h.
 STATES = {
-    "FREE": (360, 190),
-    "HELD": (360, 30),
-    "HELD | WAITERS": (630, 330),
-    "RESERVED": (90, 330),
+    "FREE": (400, 190),
+    "HELD": (400, 30),
+    "HELD | WAITERS": (740, 330),
+    "RESERVED": (60, 330),
 }
 
 #: (from, to, what does it: a function of csrc/lt_lock.h, words for the picture, bend)
