@@ -324,6 +324,9 @@ docs-test: docs
 # ---- what is to be published ----
 
 .venv-dist/ready: tools/dist.txt tools/wheels.txt
+	$(need-python3)
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  "The tools need Python 3.11 or later, and python3 is %d.%d." % sys.version_info[:2])'
 	@rm -rf .venv-dist
 	@python3 -m venv .venv-dist
 	@.venv-dist/bin/python -m pip install -q --disable-pip-version-check -r tools/dist.txt
@@ -410,7 +413,8 @@ format: .venv-lint/ready lint-git
 	@$(LINT_GIT) git diff --stat
 
 clean:
-	rm -rf build dist *.egg-info lowthread/*.so .pytest_cache .ruff_cache .mypy_cache
+	rm -rf build dist *.egg-info lowthread/*.so examples/native/*/*.so examples/native/*/build \
+	  examples/native/cython/sharing.c .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 
 distclean: clean

@@ -50,8 +50,12 @@ def limited_api():
 
 
 def wheel_options():
-    """Return what to ask for a wheel whose tag says which versions it is for."""
-    if not limited_api().get("py_limited_api"):
+    """Return what to ask for a wheel whose tag says which versions it is for.
+
+    One that was built with the headers of 3.10 or 3.11 counts references that later versions do
+    not count, and so is not offered to those.
+    """
+    if not limited_api().get("py_limited_api") or sys.version_info < (3, 12):
         return {}
     return {"py_limited_api": "cp310"}
 

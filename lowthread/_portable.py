@@ -70,8 +70,8 @@ def addressof(lock: object, /) -> int:
     (see `get_include`) tells what can be done with these. The address is good for as long as
     the lock object lives.
 
-    On CPython a lock whose address was asked for is somewhat slower from then on: the GIL does
-    not keep native code away from it.
+    A lock of the backend `native` is somewhat slower once its address was asked for: the GIL
+    does not keep native code away from it.
 
     Raises TypeError for anything else.
     """

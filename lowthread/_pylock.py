@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from _weakref import ref
 
 from lowthread._arguments import FOREVER, UNSET, wait_in_ns
 from lowthread._builtin import unannotated
@@ -16,7 +17,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn, SupportsIndex
-    from weakref import WeakValueDictionary
 
     from lowthread._ffi import LockCell, RLockCell
 
@@ -105,14 +105,17 @@ def refuse_if_abandoned(
 
 def prepare_to_wait(
     lock: object, cell: LockCell | RLockCell, is_new: bool, wait: Wait, release: Release
-) -> None:
-    """Do what `wait_for` does around its waits, for one without end that others do."""
+) -> bool:
+    """Do what `wait_for` does around its waits, for one without end that others do.
+
+    Return whether the lock has been taken already, which is so where it is that or nothing.
+    """
     if is_new and is_last_thread():
-        wait_for(lock, cell, FOREVER, wait, release)
-        release(cell)  # nobody else can take it
+        return wait_for(lock, cell, FOREVER, wait, release)
     refuse_if_abandoned(lock, cell)
     if not is_new:
         run_signal_handlers()
+    return False
 
 
 def run_signal_handlers() -> None:
@@ -127,8 +130,8 @@ def run_signal_handlers() -> None:
         _kill(_ident(), 0)
 
 
-def _prepare(self: lock, is_new: bool) -> None:
-    prepare_to_wait(self, _cell_of(self), is_new, _wait, _release)
+def _prepare(self: lock, is_new: bool) -> bool:
+    return prepare_to_wait(self, _cell_of(self), is_new, _wait, _release)
 
 
 def _complain(*_: object) -> NoReturn:
@@ -256,23 +259,26 @@ for _name in ("__enter__", "__exit__"):
     lock.__dict__[_name].cell_of = _cell_of
 
 
-# Under "locks": those that native code has the address of, by their number, as a derived type
-# may forbid to hash them. Only if there are some, for the sake of the time to load weakref.
-_shared: dict[str, WeakValueDictionary[int, Any]] = {}
+# Locks that native code has the address of, by their number: a derived type may forbid to hash
+# them. With nothing of the module weakref, whose names are gone when late destructors run.
+_shared: dict[int, ref[Any]] = {}
 
 
 def share(lock: object) -> None:
     """Note that a thread which never runs Python may release a lock."""
-    if not PYPY:  # which never has a last thread
-        from weakref import WeakValueDictionary
+    if PYPY:  # which never has a last thread
+        return
 
-        _shared.setdefault("locks", WeakValueDictionary())[id(lock)] = lock
+    def forget(_: object, shared: dict[int, ref[Any]] = _shared, key: int = id(lock)) -> None:
+        shared.pop(key, None)
+
+    _shared[id(lock)] = ref(lock, forget)
 
 
 def may_be_released(lock: object) -> bool:
     """Return whether native code has a lock's address, and a thread to release it in."""
-    locks = _shared.get("locks")
-    return locks is not None and locks.get(id(lock)) is lock and not lib.lt_is_only_thread()
+    known = _shared.get(id(lock))
+    return known is not None and known() is lock and not lib.lt_is_only_thread()
 
 
 def share_lock(lock: lock) -> LockCell:

@@ -45,11 +45,11 @@ _now = lib.lt_now
 _restore = lib.lt_rrestore
 
 
-def _prepare(self: RLock, is_new: bool) -> None:
+def _prepare(self: RLock, is_new: bool) -> bool:
     cell = _cell_of(self)
     if _my_count(cell) == UNSIGNED_LONG_MAX:
         raise _overflow()
-    prepare_to_wait(self, cell, is_new, _wait, _release)
+    return prepare_to_wait(self, cell, is_new, _wait, _release)
 
 
 def _complain(*_: object) -> NoReturn:

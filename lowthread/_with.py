@@ -32,6 +32,7 @@ from operator import contains
 from struct import Struct
 from types import MethodType
 
+from lowthread._builtin import unannotated
 from lowthread._load import leave, lib
 
 TYPE_CHECKING = False
@@ -74,8 +75,9 @@ class _Wait:
         self.lock = lock
 
     def prepare(self, _: object) -> bool:
-        """Before the first wait: do all that may raise; return false."""
-        self.enter.prepare(self.lock, True)
+        """Before the first wait: do all that may raise; return whether that took the lock."""
+        if self.enter.prepare(self.lock, True):
+            return True
         wait = MethodType(MethodType(self.enter.wait, self.enter.cell_of(self.lock)), _now())
         again = MethodType(MethodType(_prepare_again, self.enter), self.lock)  # without a cycle
         steps = cycle((_Step(wait), _Step(again)))
@@ -85,17 +87,18 @@ class _Wait:
 
 def _prepare_again(enter: Enter, lock: Any, _: object) -> bool:
     """Do the same before each other wait."""
-    enter.prepare(lock, False)
-    return False
+    return enter.prepare(lock, False)
 
 
+@unannotated
 class Enter:
     """The attribute `__enter__` of a type of locks.
 
     method: the same as a method in Python.
     take: a function of the core that takes the lock if that can be done at once.
     wait: one that waits and takes it, from a given time; false: it was interrupted.
-    prepare: prepare(lock, is_new) is called before each wait, and may raise.
+    prepare: prepare(lock, is_new) is called before each wait, and may raise; if it returns true, it
+    has taken the lock.
 
     To be set: cell_of, a function that returns a lock's `lt_lock *` or `lt_rlock *`.
     """
@@ -107,7 +110,7 @@ class Enter:
         method: Callable[..., bool],
         take: Callable[..., bool],
         wait: Callable[..., bool],
-        prepare: Callable[[Any, bool], None],
+        prepare: Callable[[Any, bool], bool],
     ) -> None:
         self.method = method
         self.take = take
@@ -122,6 +125,7 @@ class Enter:
         return MethodType((take, _Step(wait.prepare), wait).__contains__, True)
 
 
+@unannotated
 class Exit:
     """The attribute `__exit__` of a type of locks.
 

@@ -17,7 +17,6 @@ import time
 
 import pytest
 from conftest import (
-    CFFI,
     COMPILER,
     LONG,
     PYPY,
@@ -322,9 +321,11 @@ def test_the_header_compiles_without_a_warning(tmp_path, language, with_python):
         pytest.skip("PyPy's own header has warnings in C++")
     source = tmp_path / f"use.{'cc' if '++' in language else 'c'}"
     python = "#define PY_SSIZE_T_CLEAN\n#include <Python.h>\n" if with_python else ""
+    # Python's may come between: another header may have included ours before.
+    use = "(void)lt_import_api, (void)lt_lock_in, (void)lt_rlock_in," if with_python else ""
     source.write_text(
-        f"{python}#include <lowthread.h>\n"
-        "int main(void) { return lt_api_fits(NULL) || LT_FOREVER != INT64_MAX; }\n",
+        f"#include <lowthread.h>\n{python}#include <lowthread.h>\n"
+        f"int main(void) {{ return {use} lt_api_fits(NULL) || LT_FOREVER != INT64_MAX; }}\n",
         encoding="utf-8",
     )
     warnings = ["-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror"]
@@ -334,7 +335,7 @@ def test_the_header_compiles_without_a_warning(tmp_path, language, with_python):
         [
             *(compiler, f"-std={language}", *warnings, "-pedantic", "-fsyntax-only"),
             *("-isystem", sysconfig.get_paths()["include"], f"-I{lowthread.get_include()}"),
-            *("-Wno-unused-function", str(source)),
+            str(source),
         ]
     )
 
@@ -351,7 +352,8 @@ def built(tmp_path_factory):
     def build(kind):
         if kind not in done:
             folder = tmp_path_factory.mktemp(kind)
-            shutil.copytree(EXAMPLES / kind, folder, dirs_exist_ok=True)
+            built = shutil.ignore_patterns("build", "*.so", *(["*.c"] if kind == "cython" else []))
+            shutil.copytree(EXAMPLES / kind, folder, dirs_exist_ok=True, ignore=built)
             command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
             check(command, cwd=folder, env=environment())
             done[kind] = str(folder)
@@ -408,7 +410,8 @@ def test_an_extension_says_what_is_no_lock(built):
 )
 def test_an_extension_for_another_version_is_not_imported(tmp_path, change):
     """One that was built with a newer header: as if lowthread had been downgraded."""
-    shutil.copytree(EXAMPLES / "extension", tmp_path, dirs_exist_ok=True)
+    built = shutil.ignore_patterns("build", "*.so")
+    shutil.copytree(EXAMPLES / "extension", tmp_path, dirs_exist_ok=True, ignore=built)
     text = HEADER.read_text(encoding="utf-8")
     assert text.count(change[0]) == 1
     (tmp_path / "lowthread.h").write_text(text.replace(*change), encoding="utf-8")
@@ -432,59 +435,169 @@ def test_an_extension_for_another_version_is_not_imported(tmp_path, change):
     )
 
 
-# What a program may do with a lock while the interpreter ends.
-AT_THE_END = """
+# ---- threads that Python does not know ----
+
+NATIVE = """
 #include <lowthread.h>
 #include <pthread.h>
 #include <time.h>
+
 static const lt_api *lt;
-static lt_lock *lock;
-static void *release_later(void *unused) {
-    nanosleep(&(struct timespec){.tv_nsec = 600000000}, NULL);
-    lt->lock_release(lock);
+static union { uintptr_t address; lt_lock *lock; lt_rlock *rlock; } it;
+static int is_rlock;
+static long rounds, total; /* the latter guarded by the lock */
+static pthread_t thread;
+
+static void take(void) {
+    if (is_rlock) { lt->rlock_acquire(it.rlock, LT_FOREVER); }
+    else { lt->lock_acquire(it.lock, LT_FOREVER); }
+}
+
+static void give(void) {
+    if (is_rlock) { lt->rlock_release(it.rlock); } else { lt->lock_release(it.lock); }
+}
+
+static void add(void) { total++; }
+
+static void *count(void *unused) {
+    for (long i = 0; i < rounds; i++) { take(); add(); give(); }
     return unused;
 }
-static int start(uintptr_t api, uintptr_t of_lock) {
-    pthread_t thread;
+
+static void *hold(void *unused) {
+    take();
+    __atomic_store_n(&rounds, -1, __ATOMIC_RELEASE);
+    nanosleep(&(struct timespec){.tv_nsec = 600000000}, NULL);
+    give();
+    return unused;
+}
+
+static void *release_twice(void *unused) { /* and takes it in between, if it can */
+    hold(unused);
+    for (int i = 0; i < 1000; i++) { take(); give(); }
+    return unused;
+}
+
+/* A thread that counts so often (n > 0), or takes it and releases it later (0), or does that and
+ * takes it many times more (-1). */
+static int start(uintptr_t api, uintptr_t address, int of_rlock, long n) {
     lt = (const lt_api *)api;
-    lock = (lt_lock *)of_lock;
-    if (lt->lock_acquire(lock, 0) != LT_ACQUIRED) return -1;
-    return pthread_create(&thread, NULL, release_later, NULL);
+    it.address = address;
+    is_rlock = of_rlock;
+    rounds = n > 0 ? n : 0;
+    int error = pthread_create(&thread, NULL, n > 0 ? count : n == 0 ? hold : release_twice, NULL);
+    while (error == 0 && n <= 0 && __atomic_load_n(&rounds, __ATOMIC_ACQUIRE) == 0) {
+    }
+    return error;
+}
+
+static long join(void) {
+    pthread_join(thread, NULL);
+    return total;
 }
 """
 
 
-@needs_compiler
-@pytest.mark.skipif(PYPY, reason="PyPy runs no destructors of what is left at its end")
-def test_a_destructor_at_the_end_waits_for_native_code(tmp_path):
-    """No other thread runs Python any more, but one that never did releases the lock."""
+@pytest.fixture(scope="module")
+def native_thread(tmp_path_factory):
+    """Build the above; return the folder that has it, as the module _native_thread."""
+    folder = str(tmp_path_factory.mktemp("native"))
     builder = cffi.FFI()
-    builder.cdef("int start(uintptr_t api, uintptr_t of_lock);")
+    builder.cdef("""
+        int start(uintptr_t api, uintptr_t address, int of_rlock, long n);
+        void add(void);
+        long join(void);
+    """)
     builder.set_source(
-        "_at_the_end",
-        AT_THE_END,
+        "_native_thread",
+        NATIVE,
         include_dirs=[lowthread.get_include()],
         extra_compile_args=["-pthread"],
     )
-    builder.compile(tmpdir=str(tmp_path))
+    builder.compile(tmpdir=folder)
+    return folder
+
+
+@needs_compiler
+@pytest.mark.parametrize("kind", ["lock", "RLock"])
+@pytest.mark.parametrize("as_statement", [False, True])
+def test_no_thread_has_it_beside_another(native_thread, kind, as_statement):
+    """On CPython's types a lock that is not shared is taken by a load and a store."""
+    script = """
+    import sys
+    import lowthread
+    from _native_thread import lib
+
+    kind, as_statement, rounds = sys.argv[1], sys.argv[2] == "True", 300_000
+    lock = getattr(lowthread, kind)()
+    args = lowthread.get_api(), lowthread.addressof(lock), kind == "RLock", rounds
+    assert lib.start(*args) == 0
+    add = lib.add
+    for _ in range(rounds):
+        if as_statement:
+            with lock:
+                add()
+        else:
+            assert lock.acquire(timeout=30)
+            add()
+            lock.release()
+    print(lib.join() - 2 * rounds)
+    """
+    env = environment(native_thread)
+    assert run_script(script, kind, as_statement, env=env, timeout=3 * LONG).ok() == "0\n"
+
+
+@needs_compiler
+@pytest.mark.skipif(PYPY, reason="PyPy runs no destructors of what is left at its end")
+@pytest.mark.parametrize("kind", ["lock", "RLock"])
+@pytest.mark.parametrize("how", ["acquire", "with", "_acquire_restore"])
+@pytest.mark.parametrize("times", [0, -1])
+def test_a_destructor_at_the_end_waits_for_native_code(native_thread, kind, how, times):
+    """No other thread runs Python any more, but one that never did releases the lock."""
+    if how == "_acquire_restore" and kind == "lock":
+        pytest.skip("only an RLock has that")
     script = """
     import sys, lowthread
-    from _at_the_end import lib
+    from _native_thread import lib
+
+    kind, how, times = sys.argv[1], sys.argv[2], int(sys.argv[3])
 
     class Late:
         def __init__(self, lock):
             self.lock = lock
         def __del__(self, finalizing=sys.is_finalizing, write=sys.stdout.write):
-            state = finalizing(), self.lock.acquire()
-            write(f"{state}\\n")
+            if how == "with":
+                with self.lock:
+                    pass
+            elif how == "acquire":
+                self.lock.acquire()
+            else:
+                self.lock._acquire_restore(state)
+            write(f"{finalizing()}\\n")
 
-    sys.late = Late(lowthread.{kind}())
-    assert lib.start(lowthread.get_api(), lowthread.addressof(sys.late.lock)) == 0
+    sys.late = Late(getattr(lowthread, kind)())
+    if how == "_acquire_restore":
+        sys.late.lock.acquire()
+        state = sys.late.lock._release_save()
+    args = lowthread.get_api(), lowthread.addressof(sys.late.lock), kind == "RLock", times
+    assert lib.start(*args) == 0
     """
-    out = run_script(script.replace("{kind}", "lock"), env=environment(str(tmp_path))).ok()
-    assert out == "(True, True)\n"
-    if CFFI:
-        return  # the other kind of lock takes the same way there
-    # An RLock's lock is its first part.
-    out = run_script(script.replace("{kind}", "RLock"), env=environment(str(tmp_path))).ok()
-    assert out == "(True, True)\n"
+    env = environment(native_thread)
+    assert run_script(script, kind, how, times, env=env).ok() == "True\n"
+
+
+@pytest.mark.skipif(PYPY, reason="PyPy runs no destructors of what is left at its end")
+def test_a_destructor_at_the_end_can_ask_for_an_address():
+    script = """
+    import sys, lowthread
+
+    class Late:
+        def __init__(self):
+            self.locks = lowthread.lock(), lowthread.RLock()
+            self.addressof = lowthread.addressof
+        def __del__(self, write=sys.stdout.write):
+            write(f"{[self.addressof(lock) > 0 for lock in self.locks]}\\n")
+
+    sys.late = Late()
+    """
+    assert run_script(script).ok() == "[True, True]\n"

@@ -4,9 +4,10 @@
     python tools/dist.py --quick    without the tests that are marked as slow
     python tools/dist.py --only 3.9 the tests with interpreters of that version
 
-Every wheel is built from the sdist. One for CPython 3.10 and later is built by 3.12, if that is
-there, or a later version: headers of 3.10 and 3.11 would have it count references that later
-versions do not count. CPython 3.9 and PyPy have wheels of their own.
+Every wheel is built from the sdist. The one for CPython 3.10 and later is built by 3.12 or a later
+version: headers of 3.10 and 3.11 would have it count references that later versions do not count.
+CPython 3.9 and PyPy have wheels of their own. They are for Linux with the C library of this
+machine, or a later one; what is published is built by cibuildwheel, in .github/workflows.
 
 The tests are those of the sdist, unpacked without its package; they run in a new virtual
 environment, for which no compiler is on PATH.
@@ -46,6 +47,8 @@ lock.acquire()
 lowthread.start_new_thread(lock.release, ())
 assert lock.acquire(timeout=30)
 assert os.path.exists(os.path.join(lowthread.get_include(), "lowthread.h"))
+for name in ("__init__.pyi", "_ffi.pyi", "_native.pyi", "__init__.pxd", "py.typed"):
+    assert os.path.exists(os.path.join(os.path.dirname(lowthread.__file__), name)), name
 print(lowthread.__version__, lowthread.backend)
 """
 
@@ -77,11 +80,12 @@ def version_of(name):
 
 def builders(found):
     """Return {name: path}: which interpreters build wheels."""
-    with_abi3 = {name: p for name, p in found.items() if version_of(name) >= ("CPython", (3, 10))}
-    with_abi3 = {name: p for name, p in with_abi3.items() if name.startswith("CPython")}
-    good = [name for name in with_abi3 if version_of(name)[1] >= (3, 12)]
-    chosen = good[:1] or list(with_abi3)[-1:]
-    return {n: p for n, p in found.items() if n in chosen or n not in with_abi3}
+    cpythons = {name: version_of(name)[1] for name in found if name.startswith("CPython")}
+    good = [name for name, version in cpythons.items() if version >= (3, 12)]
+    if not good:
+        sys.exit("The wheel for CPython 3.10 and later takes CPython 3.12 or later to build.")
+    others = [name for name, version in cpythons.items() if version >= (3, 10) and name != good[0]]
+    return {name: path for name, path in found.items() if name not in others}
 
 
 def clean_environment(**more):
@@ -229,6 +233,8 @@ def test_pip_install(name, python, sdist, folder):
         check = IS_INSTALLED
         if how:  # it is used where it is
             check = check.replace("sys.prefix", repr(str(tree)))
+            # Type checkers and Cython look there, and do not run import hooks.
+            check += f"assert {str(tree)!r} in map(os.path.realpath, sys.path), sys.path\n"
         run(own, "-c", check, cwd=folder, env=env)
     say(f"{name:16} ok     pip install . and pip install -e .")
 

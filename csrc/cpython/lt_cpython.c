@@ -501,10 +501,12 @@ static int module_exec(PyObject *module) {
     lt_state *state = PyModule_GetState(module);
     state->lock_type = lt_lock_type(module);
     Py_XINCREF(state->lock_type);
+    if (lt_add(module, "lock", state->lock_type) < 0) {
+        return -1;
+    }
     state->rlock_type = lt_rlock_type(module);
     Py_XINCREF(state->rlock_type);
-    if (lt_add(module, "lock", state->lock_type) < 0 ||
-        lt_add(module, "RLock", state->rlock_type) < 0 || add_unbound(module) < 0) {
+    if (lt_add(module, "RLock", state->rlock_type) < 0 || add_unbound(module) < 0) {
         return -1;
     }
     return lt_add_functions(module);

@@ -216,8 +216,8 @@ PyDoc_STRVAR(addressof_doc,
 "lock: a `lock`, which has an `lt_lock`, or an `RLock`, which has an `lt_rlock`; `lowthread.h`\n"
 "(see `get_include`) tells what can be done with these. The address is good for as long as\n"
 "the lock object lives.\n\n"
-"On CPython a lock whose address was asked for is somewhat slower from then on: the GIL does\n"
-"not keep native code away from it.\n\n"
+"A lock of the backend `native` is somewhat slower once its address was asked for: the GIL\n"
+"does not keep native code away from it.\n\n"
 "Raises TypeError for anything else.");
 
 static PyMethodDef functions[] = {

@@ -27,6 +27,8 @@
  *     its end, too, if the lock is still there.
  *   - A thread that takes the GIL while it has a lock may be stopped there for ever when the
  *     interpreter ends, and then the lock stays locked.
+ *   - While the interpreter ends, a wait in Python for such a lock goes on as long as the process
+ *     has any other thread, which may release it; for other locks it raises an exception.
  */
 #ifndef LOWTHREAD_H
 #define LOWTHREAD_H
@@ -101,7 +103,20 @@ static inline int lt_api_fits(const lt_api *api) {
     return api != NULL && api->version == LT_API_VERSION && api->size >= sizeof(lt_api);
 }
 
-#ifdef Py_PYTHON_H
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+
+/* With Python's C API.  Not inside of the guard above: this header may have been included before
+ * <Python.h>, by another one, and be included again after it. */
+#if defined(Py_PYTHON_H) && !defined(LOWTHREAD_PYTHON_H)
+#define LOWTHREAD_PYTHON_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* The table; NULL with an ImportError if lowthread cannot be imported or is of a version that
  * this header does not fit.  With the GIL. */
@@ -122,13 +137,12 @@ static inline void *lt_address_in(PyObject *object, const char *type) {
     void *address = NULL;
     PyObject *module = PyImport_ImportModule("lowthread");
     PyObject *cls = module == NULL ? NULL : PyObject_GetAttrString(module, type);
-    int fits = cls == NULL ? -1 : PyObject_IsInstance(object, cls);
-    if (fits == 0) {
+    /* By its type, as C does: what an object claims as its __class__ does not count. */
+    if (cls != NULL && !PyObject_TypeCheck(object, (PyTypeObject *)cls)) {
         PyErr_Format(PyExc_TypeError, "a lowthread.%s is needed, not %R", type,
                      (PyObject *)Py_TYPE(object));
-    }
-    if (fits == 1) {
-        PyObject *number = PyObject_CallMethod(module, "addressof", "O", object);
+    } else if (cls != NULL) {
+        PyObject *number = PyObject_CallMethod(module, "addressof", "(O)", object);
         address = number == NULL ? NULL : PyLong_AsVoidPtr(number);
         Py_XDECREF(number);
     }
@@ -146,8 +160,6 @@ static inline lt_lock *lt_lock_in(PyObject *lock) {
 static inline lt_rlock *lt_rlock_in(PyObject *rlock) {
     return (lt_rlock *)lt_address_in(rlock, "RLock");
 }
-
-#endif
 
 #ifdef __cplusplus
 }

@@ -64,12 +64,21 @@ static void a_wait_tells_of_signals(void) {
     }
 }
 
+static void *is_not_the_owner(void *arg) {
+    lt_rlock *r = arg;
+    CHECK(api->rlock_count(r) == 0 && api->rlock_is_held(r));
+    CHECK(api->rlock_acquire(r, 0) == LT_TIMED_OUT);
+    CHECK(api->rlock_release(r) == LT_NOT_HELD);
+    return NULL;
+}
+
 static void the_rlock_is_its_owner_s(void) {
     lt_rlock r = {.owner = 0};
     CHECK(api->rlock_release(&r) == LT_NOT_HELD);
     CHECK(api->rlock_acquire(&r, LT_FOREVER) == LT_ACQUIRED);
     CHECK(api->rlock_acquire(&r, 0) == LT_ACQUIRED);
     CHECK(api->rlock_count(&r) == 2 && api->rlock_is_held(&r));
+    join(spawn(is_not_the_owner, &r));
     lt_rlock_own(&r, (unsigned long)-1, lt_ident());
     CHECK(api->rlock_acquire(&r, 0) == LT_OVERFLOW);
     lt_rlock_own(&r, 1, lt_ident());

@@ -10,6 +10,8 @@ _kept = []  # the object whose lock it is, while that is used
 
 
 def start(lock, rounds):
+    if _kept:
+        raise RuntimeError("the thread has been started")
     error = lib.start(lowthread.get_api(), lowthread.addressof(lock), rounds)
     if error < 0:
         raise ImportError("lowthread's native API is of another version")
@@ -22,6 +24,8 @@ add = lib.add
 
 
 def join():
+    if not _kept:
+        raise RuntimeError("the thread has not been started")
     total = lib.join()
     _kept.clear()
     return total

@@ -1,6 +1,7 @@
 # cython: language_level=3
 """A Cython module whose own thread and Python's threads share a lock of lowthread's."""
 
+from libc.string cimport strerror
 from lowthread cimport LT_FOREVER, lt_api, lt_import_api, lt_lock, lt_lock_in
 
 cdef extern from "pthread.h" nogil:
@@ -38,11 +39,15 @@ cdef void *count(void *unused) noexcept nogil:
 def start(lock, long n):
     """Start a thread that Python does not know; it adds one to the total, n times."""
     global the_lock, rounds, kept
-    the_lock = lt_lock_in(lock)
+    cdef lt_lock *its_lock = lt_lock_in(lock)
+    if kept is not None:
+        raise RuntimeError("the thread has been started")
+    the_lock = its_lock
     rounds = n
+    cdef int error = pthread_create(&thread, NULL, count, NULL)
+    if error != 0:
+        raise OSError(error, strerror(error).decode())
     kept = lock
-    if pthread_create(&thread, NULL, count, NULL) != 0:
-        raise OSError("can't start a thread")
 
 
 def add():
@@ -53,6 +58,8 @@ def add():
 def join():
     """Wait until the thread has ended, and return the total."""
     global kept
+    if kept is None:
+        raise RuntimeError("the thread has not been started")
     with nogil:
         pthread_join(thread, NULL)
     kept = None

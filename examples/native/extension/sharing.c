@@ -7,6 +7,7 @@
 
 #include <lowthread.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 
@@ -55,7 +56,9 @@ static PyObject *start(PyObject *module, PyObject *args) {
     }
     job.lock = lock;
     job.rounds = rounds;
-    if (pthread_create(&job.thread, NULL, count, NULL) != 0) {
+    int error = pthread_create(&job.thread, NULL, count, NULL);
+    if (error != 0) {
+        errno = error;
         return PyErr_SetFromErrno(PyExc_OSError);
     }
     Py_INCREF(object);
