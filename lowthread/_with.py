@@ -97,8 +97,8 @@ class Enter:
     method: the same as a method in Python.
     take: a function of the core that takes the lock if that can be done at once.
     wait: one that waits and takes it, from a given time; false: it was interrupted.
-    prepare: prepare(lock, is_new) is called before each wait, and may raise; if it returns true, it
-    has taken the lock.
+    prepare: prepare(lock, is_new) is called before each wait, and may raise; true: it has taken
+    the lock.
 
     To be set: cell_of, a function that returns a lock's `lt_lock *` or `lt_rlock *`.
     """
