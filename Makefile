@@ -140,7 +140,7 @@ asan-python: $(READY)
 	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
 	  ASAN_OPTIONS=detect_leaks=0 LOWTHREAD_BACKEND=$(BACKEND) \
 	  $(call PYTEST,asan) -k 'not ($(ASAN_NOT))' $(or $(TESTS),$(ASAN_TESTS:%=tests/%.py)); \
-	  status=$$?; rm -f lowthread/_ffi.*; exit $$status
+	  status=$$?; rm -f lowthread/*.so; exit $$status
 
 # $(1): a target, and options of make; for every interpreter found
 define each

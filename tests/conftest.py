@@ -20,6 +20,8 @@ PACKAGE = pathlib.Path(lowthread.__file__).parent  # in ROOT, or where it is ins
 SCRIPTS = ROOT / "tests" / "scripts"
 PYPY = sys.implementation.name == "pypy"
 CFFI = lowthread.backend == "cffi"  # locks are classes in Python
+# It is not with PyPy, where no locale is set.
+UTF8 = sys.getfilesystemencoding() == "utf-8"
 
 # Ignored, where the tests run in the background, it would be ignored by the scripts too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -15,6 +15,7 @@ import pytest
 from conftest import (
     LONG,
     PYPY,
+    UTF8,
     check_that_a_handler_ends,
     run_script,
     wait_until,
@@ -25,6 +26,7 @@ import lowthread
 LINUX = sys.platform == "linux"
 PYTHON = (sys.executable, "-W", "ignore::DeprecationWarning")
 TOO_LARGE = sys.maxsize // 2
+IN_UTF8 = pytest.mark.skipif(not UTF8, reason="what is shown depends on the encoding")
 
 
 def nothing(*args, **kwargs):
@@ -238,8 +240,8 @@ def test_audit_event():
         ("worker", b"worker"),
         ("0123456789abcde", b"0123456789abcde"),
         ("0123456789abcdefgh", b"0123456789abcde"),
-        ("Größe", b"Gr\xc3\xb6\xc3\x9fe"),
-        ("x" * 14 + "é", b"x" * 14 + b"\xc3"),
+        pytest.param("Größe", b"Gr\xc3\xb6\xc3\x9fe", marks=IN_UTF8),
+        pytest.param("x" * 14 + "é", b"x" * 14 + b"\xc3", marks=IN_UTF8),
         ("x" * 1000, b"x" * 15),
         ("a\0b", b"a"),
         ("a\ud800b", b"a?b"),

@@ -4,13 +4,12 @@ import os
 import sys
 
 import pytest
-from conftest import ROOT, run_script, run_threads
+from conftest import ROOT, UTF8, run_script, run_threads
 
 import lowthread
 
 pytestmark = pytest.mark.skipif(lowthread._NAME_MAXLEN < 0, reason="threads have no names here")
 
-UTF8 = sys.getfilesystemencoding() == "utf-8"
 LONGEST = lowthread._NAME_MAXLEN
 
 
