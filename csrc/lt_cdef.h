@@ -66,8 +66,8 @@ uintptr_t lt_handle_ident(lt_handle *h);
 lt_handle *lt_handle_next_awaited(uintptr_t awaited_by);
 
 /* lt_prelude.h */
-int lt_acquire(lt_lock *lock, int64_t since, int64_t deadline, bool *taken);
-int lt_racquire(lt_rlock *r, int64_t since, int64_t deadline, bool *taken);
+int lt_acquire(lt_lock *lock, int64_t since, int64_t deadline);
+int lt_racquire(lt_rlock *r, int64_t since, int64_t deadline);
 int lt_rrestore(lt_rlock *r, unsigned long count, uintptr_t owner, int64_t since,
                 int64_t deadline);
 bool lt_try_is(lt_lock *lock, bool expected);

@@ -341,17 +341,17 @@ int lt_lock_acquire(lt_lock *lock, int64_t since, int64_t deadline, const lt_hoo
             lt_mutex_unlock(&b->mutex);
             return LT_ACQUIRED;
         }
-        /* Not when a handler is due: if it raises, we must not have the lock. */
-        if (why != LT_SIGNAL && claim(b, &me)) {
+        /* Also when a handler is due, which then runs once the caller has the lock, as one
+         * that comes a moment later: who released it, and interrupted the main thread after
+         * that, had ended this wait before. */
+        if (claim(b, &me)) {
             dequeue(b, &me);
             lt_mutex_unlock(&b->mutex);
             return LT_ACQUIRED;
         }
         if (why != LT_WOKEN) {
-            dequeue(b, &me);
-            lt_parker *next = pass_on(b, &me);
+            dequeue(b, &me); /* and nothing to pass on: claim() has kept the invariant */
             lt_mutex_unlock(&b->mutex);
-            wake(next);
             return why == LT_SIGNAL ? LT_INTERRUPTED : LT_TIMED_OUT;
         }
         me.notified_at = 0; /* somebody was faster; claim() has set WAITERS */

@@ -89,10 +89,10 @@ bool lt_lock_was_taken_by(lt_lock *lock, uintptr_t ident);
 bool lt_lock_is_abandoned(lt_lock *lock);
 
 /* Waits until `deadline` (absolute; LT_FOREVER for none; one that has passed
- * makes this a try).  LT_INTERRUPTED, in the main thread only: a signal
- * handler may be due; run it and call again with the same `since`, the time at which
- * the caller first asked, which is also its place in the queue.  LT_ABANDONED, only with
- * LT_FOREVER: see lt_lock_is_abandoned(). */
+ * makes this a try).  LT_INTERRUPTED, in the main thread only, and not where it can have
+ * the lock: a signal handler may be due; run it and call again with the same `since`, the
+ * time at which the caller first asked, which is also its place in the queue.  LT_ABANDONED,
+ * only with LT_FOREVER: see lt_lock_is_abandoned(). */
 int lt_lock_acquire(lt_lock *lock, int64_t since, int64_t deadline, const lt_hooks *hooks);
 
 /* The slow ways of the inline functions below. */

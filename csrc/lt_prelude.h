@@ -62,17 +62,12 @@ static int64_t lt_start(void *task, lt_handle *handle, uintptr_t awaited_by, int
 
 #endif
 
-/* `taken` is set with the verdict LT_ACQUIRED: Python may raise before it gets that. */
-static int lt_acquire(lt_lock *lock, int64_t since, int64_t deadline, bool *taken) {
-    int verdict = lt_lock_acquire(lock, since, deadline, LT_HOOKS);
-    *taken = verdict == LT_ACQUIRED;
-    return verdict;
+static int lt_acquire(lt_lock *lock, int64_t since, int64_t deadline) {
+    return lt_lock_acquire(lock, since, deadline, LT_HOOKS);
 }
 
-static int lt_racquire(lt_rlock *r, int64_t since, int64_t deadline, bool *taken) {
-    int verdict = lt_rlock_acquire(r, since, deadline, LT_HOOKS);
-    *taken = verdict == LT_ACQUIRED;
-    return verdict;
+static int lt_racquire(lt_rlock *r, int64_t since, int64_t deadline) {
+    return lt_rlock_acquire(r, since, deadline, LT_HOOKS);
 }
 
 /* Has it again as before it was released all at once; signal handlers that are due run later. */

@@ -20,13 +20,11 @@ if TYPE_CHECKING:
 
     from lowthread._ffi import LockCell, RLockCell
 
-    # Of one kind of cell, that which is given with them.
-    Wait = Callable[[Any, int, int, Any], int]
-    Release = Callable[[Any], int]
+    # Of one kind of cell, that which is given with it.
+    Wait = Callable[[Any, int, int], int]
 
 _new = ffi.new
 _new_cell = ffi.typeof("lt_lock *")
-_new_flag = ffi.typeof("bool *")
 _try = lib.lt_lock_try
 _release = lib.lt_lock_release
 _reset = lib.lt_lock_reset
@@ -48,16 +46,14 @@ _lock_pointer = _new_cell
 VERY_LONG = FOREVER - 1
 
 
-def wait_for(
-    lock: object,
-    cell: LockCell | RLockCell,
-    ns: int,
-    wait: Wait = _wait,
-    release: Release = _release,
-) -> bool:
+def wait_for(lock: object, cell: LockCell | RLockCell, ns: int, wait: Wait = _wait) -> bool:
     """Wait for a lock, for at most `ns`; return whether it was taken.
 
-    cell: what `wait` and `release` take for it, an `lt_lock *` or `lt_rlock *`.
+    cell: what `wait` takes for it, an `lt_lock *` or `lt_rlock *`.
+
+    A handler that raises when the lock has been taken already leaves it so, as if it had come when
+    the caller has it: a caller that is in a `with` statement of this lock, as a `Condition` that
+    has released it for a while, is going to release it.
     """
     since = _now()
     deadline = since + ns if ns < FOREVER - since else FOREVER
@@ -66,31 +62,23 @@ def wait_for(
         # What may change yet: that the lock is reserved for a thread that has been stopped, or
         # the last steps of a thread.
         deadline = since + _LAST_WAIT
-    taken = _new(_new_flag)
-    try:
-        while True:
-            verdict = wait(cell, since, deadline, taken)
-            if verdict == _ACQUIRED:
-                return True
-            if verdict == _TIMED_OUT:
-                if is_last and may_be_released(lock):
-                    deadline = _now() + _LAST_WAIT
-                    continue
-                if is_last:
-                    raise too_late_for("acquire lock")
-                return False
-            if verdict == _ABANDONED:
-                refuse_if_abandoned(lock, cell)
-                deadline = VERY_LONG
-            # A signal handler may be due. If it raises, the lock is not held, and if it does
-            # not, the wait goes on to the same deadline, in the same place of the queue.
-            run_signal_handlers()
-    except BaseException:
-        # It may also run one between the lock's being taken and our knowing of it, and the
-        # caller of a wait that raises is not going to release the lock.
-        if taken[0]:
-            release(cell)
-        raise
+    while True:
+        verdict = wait(cell, since, deadline)
+        if verdict == _ACQUIRED:
+            return True
+        if verdict == _TIMED_OUT:
+            if is_last and may_be_released(lock):
+                deadline = _now() + _LAST_WAIT
+                continue
+            if is_last:
+                raise too_late_for("acquire lock")
+            return False
+        if verdict == _ABANDONED:
+            refuse_if_abandoned(lock, cell)
+            deadline = VERY_LONG
+        # A signal handler may be due. If it raises, the lock is not held, and if it does
+        # not, the wait goes on to the same deadline, in the same place of the queue.
+        run_signal_handlers()
 
 
 def refuse_if_abandoned(
@@ -103,15 +91,13 @@ def refuse_if_abandoned(
             raise error
 
 
-def prepare_to_wait(
-    lock: object, cell: LockCell | RLockCell, is_new: bool, wait: Wait, release: Release
-) -> bool:
+def prepare_to_wait(lock: object, cell: LockCell | RLockCell, is_new: bool, wait: Wait) -> bool:
     """Do what `wait_for` does around its waits, for one without end that others do.
 
     Return whether the lock has been taken already, which is so where it is that or nothing.
     """
     if is_new and is_last_thread():
-        return wait_for(lock, cell, FOREVER, wait, release)
+        return wait_for(lock, cell, FOREVER, wait)
     refuse_if_abandoned(lock, cell)
     if not is_new:
         run_signal_handlers()
@@ -131,7 +117,7 @@ def run_signal_handlers() -> None:
 
 
 def _prepare(self: lock, is_new: bool) -> bool:
-    return prepare_to_wait(self, _cell_of(self), is_new, _wait, _release)
+    return prepare_to_wait(self, _cell_of(self), is_new, _wait)
 
 
 def _complain(*_: object) -> NoReturn:

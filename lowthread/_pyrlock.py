@@ -49,7 +49,7 @@ def _prepare(self: RLock, is_new: bool) -> bool:
     cell = _cell_of(self)
     if _my_count(cell) == UNSIGNED_LONG_MAX:
         raise _overflow()
-    return prepare_to_wait(self, cell, is_new, _wait, _release)
+    return prepare_to_wait(self, cell, is_new, _wait)
 
 
 def _complain(*_: object) -> NoReturn:
@@ -204,7 +204,7 @@ def _acquire_later(self: RLock, cell: RLockCell, ns: int, verdict: int) -> bool:
     """Do what is left of `acquire` when the verdict of a try was another than that."""
     if verdict == _OVERFLOW:
         raise _overflow()
-    return ns > 0 and wait_for(self, cell, ns, _wait, _release)
+    return ns > 0 and wait_for(self, cell, ns, _wait)
 
 
 def share_rlock(rlock: RLock) -> RLockCell:

@@ -482,35 +482,29 @@ inline lt_lock_acquire() {
         sleep_in_queue(ME);
         lt_mutex_lock();
         lt_parker_forget(ME);
-        next = NOBODY;
         if
         :: w[ME].granted -> verdict = LT_ACQUIRED
         :: else ->
-            if
-            :: why != LT_SIGNAL -> claim(ME)
-            :: else -> taken = false
-            fi;
+            claim(ME);
             if
             :: taken ->
                 dequeue(ME);
                 verdict = LT_ACQUIRED
             :: !taken && why != LT_WOKEN ->
                 dequeue(ME);
-                pass_on(ME, next);
                 verdict = (why == LT_SIGNAL -> LT_INTERRUPTED : LT_TIMED_OUT)
             :: else ->
                 w[ME].notified = false;
                 w[ME].reserved = false
             fi
         fi;
-        lt_mutex_unlock();
-        wake(next)
+        lt_mutex_unlock()
     od;
 
     atomic {
-        /* Who has not acquired it does not hold it, and a handler that is due goes first. */
+        /* Who has not acquired it does not hold it, and is told of a handler that is due. */
         assert(has[ME] == (verdict == LT_ACQUIRED));
-        assert(why != LT_SIGNAL || verdict == LT_INTERRUPTED || w[ME].granted);
+        assert(why != LT_SIGNAL || verdict != LT_TIMED_OUT);
         has[ME] = false;
         w[ME].notified = false; w[ME].reserved = false; w[ME].granted = false;
         taken = false; why = 0

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from conftest import (
+    CFFI,
     LONG,
     Raised,
     handling,
@@ -269,3 +270,48 @@ def test_waits_that_are_interrupted_without_end():
         """
     )
     result.ok()
+
+
+@pytest.mark.skipif(not CFFI, reason="a method in C is left by no exception that is not its own")
+def test_a_lock_that_came_before_the_handler_is_the_callers():
+    """As if the handler ran a moment later, in the caller: `threading.Condition` depends on it."""
+    from lowthread._load import lib
+    from lowthread._pylock import FOREVER, _cell_of, wait_for
+
+    def wait_and_interrupt(*args):
+        verdict = lib.lt_acquire(*args)
+        lowthread.interrupt_main(signal.SIGUSR1)
+        return verdict
+
+    lock = lowthread.allocate_lock()
+    with handling(signal.SIGUSR1, raise_it), pytest.raises(Raised):
+        wait_for(lock, _cell_of(lock), FOREVER, wait_and_interrupt)
+    assert lock.locked()
+
+
+def test_threads_that_interrupt_the_main_thread_first_thing():
+    """While it waits for them to start: no interrupt is lost, and nobody waits for ever."""
+    run_script(
+        """
+        import lowthread
+        lowthread.install()
+        import _thread, gc, threading, time
+        gc.collect()  # no callback of a weak reference is to swallow what is raised
+        interrupted = released = 0
+        for _ in range(500):
+            thread = threading.Thread(target=_thread.interrupt_main)
+            try:
+                thread.start()
+                thread.join()
+                time.sleep(30)
+            except KeyboardInterrupt:
+                interrupted += 1
+            except RuntimeError as error:
+                # In `Condition.wait`, before that is ready to take its lock again.
+                assert str(error) == "release unlocked lock"
+                released += 1
+            thread.join()
+        assert interrupted + released == 500, (interrupted, released)
+        assert released < (250 if lowthread.backend == "cffi" else 10), released
+        """
+    ).ok()

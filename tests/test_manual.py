@@ -95,7 +95,7 @@ class Waiter:
         wait_until(lambda: state(cell) == "HELD | WAITERS")
 
     def run(self, cell, since):
-        lib.lt_acquire(cell, since, lib.lt_now() + LONG * 10**9, ffi.new("bool *"))
+        lib.lt_acquire(cell, since, lib.lt_now() + LONG * 10**9)
         self.go.acquire()
 
 

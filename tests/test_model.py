@@ -14,7 +14,7 @@ MODEL = ROOT / "tools" / "model.py"
 BROKEN = [
     "nobody is woken",
     "WAITERS is not set",
-    "takes it though a handler is due",
+    "an interrupt has it go without a look",
     "nothing is ever reserved",
     "the closer looks before it closes",
     "the mutex wakes nobody",

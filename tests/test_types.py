@@ -270,7 +270,7 @@ class TestFFI:
         there = {name for name in FFI if not is_for_checkers_only(FFI[name])}
         assert there == {"ffi", "lib"}
         assert set(FFI) - there - {"_FFI", "_Lib"} == {
-            *("ApiTable", "CInt", "Chars", "Flag", "HandleCell", "LockCell", "Pointer"),
+            *("ApiTable", "CInt", "Chars", "HandleCell", "LockCell", "Pointer"),
             *("RLockCell", "TypeInC"),
         }
 

@@ -54,10 +54,6 @@ LIVE = {"lock-fair"}
 #: name: (configuration that notices, inline, what is there, what is put there)
 MUTATIONS = {
     "nobody is woken": ("lock", "lt_lock_release_slow", "wake(next)", "next = NOBODY"),
-    "nobody is woken after an interrupt": (
-        *("lock-signals", "lt_lock_acquire"),
-        *("wake(next)\n    od", "next = NOBODY\n    od"),
-    ),
     "nobody is woken after an exit": ("lock-exit", "abandon", "wake(next)", "next = NOBODY"),
     "WAITERS is not set": ("lock", "claim_", "change(seen, seen | LT_WAITERS)", "ok = true"),
     "WAITERS is set by a store": (
@@ -82,11 +78,8 @@ MUTATIONS = {
         "verdict = LT_ACQUIRED",
     ),
     "stays in the queue after a timeout": (
-        *("lock-timeouts", "lt_lock_acquire", "dequeue(ME);\n                pass_on"),
-        "pass_on",
-    ),
-    "an interrupt does not pass it on": (
-        *("lock-signals", "lt_lock_acquire", "pass_on(ME, next)", "next = NOBODY"),
+        *("lock-timeouts", "lt_lock_acquire"),
+        *("dequeue(ME);\n                verdict = (why", "verdict = (why"),
     ),
     "an exit does not pass it on": (
         *("lock-exit", "abandon", "pass_on(x, next)", "next = NOBODY"),
@@ -100,13 +93,14 @@ MUTATIONS = {
         ),
     ),
     "a promise outlives who got it": (
-        *("lock-signals", "pass_on", "change(LT_RESERVED, LT_FREE)", "ok = true"),
+        *("lock-exit", "pass_on", "change(LT_RESERVED, LT_FREE)", "ok = true"),
     ),
     "passes on without WAITERS": (
         *("lock-exit", "pass_on", "change(seen, seen | LT_WAITERS)", "ok = true"),
     ),
-    "takes it though a handler is due": (
-        *("lock-signals", "lt_lock_acquire", ":: why != LT_SIGNAL ->", ":: true ->"),
+    "an interrupt has it go without a look": (
+        *("lock-signals", "lt_lock_acquire", ":: else ->\n            claim(ME);"),
+        ":: else ->\n            if :: why != LT_SIGNAL -> claim(ME) :: else -> taken = false fi;",
     ),
     "stays notified": ("lock", "lt_lock_acquire", "w[ME].notified = false;\n", "skip;\n"),
     "the parker stays notified": ("lock", "lt_lock_acquire", "lt_parker_forget(ME)", "skip"),

@@ -476,15 +476,37 @@ static bool released_after(void *state) {
     return true;
 }
 
-static void an_interrupted_waiter_passes_it_on(void) {
+static void an_interrupted_waiter_takes_what_it_was_promised(void) {
     static const lt_hooks hooks = {nothing_before, released_after, 0};
     acquire(&shared);
     pthread_t next;
     queue_one_more(&shared, &next);
     lt_main_interrupt();
     int64_t long_ago = lt_now() - LT_NS_PER_S;
-    CHECK(lt_lock_acquire(&shared, long_ago, LT_FOREVER, &hooks) == LT_INTERRUPTED);
+    CHECK(lt_lock_acquire(&shared, long_ago, LT_FOREVER, &hooks) == LT_ACQUIRED);
+    CHECK(word_of(&shared) == (LT_HELD | LT_WAITERS));
+    release(&shared);
     join(next);
+    release(&shared);
+    CHECK(word_of(&shared) == LT_FREE);
+}
+
+/* Released, and interrupted after that, before it sleeps: as far as it can tell, it was not. */
+static void *released_and_interrupted(void) {
+    release(&shared);
+    lt_main_interrupt();
+    return NULL;
+}
+
+static bool nothing_after(void *state) {
+    (void)state;
+    return true;
+}
+
+static void an_interrupt_that_comes_with_the_lock_leaves_it(void) {
+    static const lt_hooks hooks = {released_and_interrupted, nothing_after, 0};
+    acquire(&shared);
+    CHECK(lt_lock_acquire(&shared, lt_now(), LT_FOREVER, &hooks) == LT_ACQUIRED);
     release(&shared);
     CHECK(word_of(&shared) == LT_FREE);
 }
@@ -849,7 +871,8 @@ int main(void) {
     RUN(a_wait_that_is_taken_up_again_is_not_awake_at_first);
     RUN(another_thread_is_not_disturbed);
     RUN(an_interrupted_waiter_keeps_its_place);
-    RUN(an_interrupted_waiter_passes_it_on);
+    RUN(an_interrupted_waiter_takes_what_it_was_promised);
+    RUN(an_interrupt_that_comes_with_the_lock_leaves_it);
     RUN(a_child_has_no_waiters);
     RUN(a_child_knows_no_reservations);
     RUN(forking_amid_business);
