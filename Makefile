@@ -372,7 +372,7 @@ endif
 .venv-lint/ready: tools/lint.txt
 	$(need-python3)
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 10) and \
-	  "The tools need Python 3.10 or later, and python3 is %d.%d." % sys.version_info[:2])'
+	  "The tools need Python 3.10 or later, and python3 is %d.%d: have another first on PATH." % sys.version_info[:2])'
 	@rm -rf .venv-lint
 	@python3 -m venv .venv-lint
 	@.venv-lint/bin/python -m pip install -q --disable-pip-version-check -r tools/lint.txt

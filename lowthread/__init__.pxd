@@ -37,3 +37,4 @@ cdef extern from "lowthread.h":
     const lt_api *lt_import_api() except NULL
     lt_lock *lt_lock_in(object lock) except NULL
     lt_rlock *lt_rlock_in(object rlock) except NULL
+    int lt_check_signals() except -1

@@ -322,7 +322,8 @@ def test_the_header_compiles_without_a_warning(tmp_path, language, with_python):
     source = tmp_path / f"use.{'cc' if '++' in language else 'c'}"
     python = "#define PY_SSIZE_T_CLEAN\n#include <Python.h>\n" if with_python else ""
     # Python's may come between: another header may have included ours before.
-    use = "(void)lt_import_api, (void)lt_lock_in, (void)lt_rlock_in," if with_python else ""
+    functions = ["lt_import_api", "lt_lock_in", "lt_rlock_in", "lt_check_signals"]
+    use = "".join(f"(void){f}, " for f in functions) if with_python else ""
     source.write_text(
         f"#include <lowthread.h>\n{python}#include <lowthread.h>\n"
         f"int main(void) {{ return {use} lt_api_fits(NULL) || LT_FOREVER != INT64_MAX; }}\n",
@@ -433,6 +434,76 @@ def test_an_extension_for_another_version_is_not_imported(tmp_path, change):
         r"has version 1 \(\d+ bytes\): build it again, or upgrade lowthread\n",
         out,
     )
+
+
+WAITING = """
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <lowthread.h>
+
+static PyObject *wait(PyObject *module, PyObject *object) {
+    (void)module;
+    const lt_api *lt = lt_import_api();
+    lt_lock *lock = lt == NULL ? NULL : lt_lock_in(object);
+    if (lock == NULL) {
+        return NULL;
+    }
+    int64_t since = lt->now();
+    int verdict;
+    do {
+        Py_BEGIN_ALLOW_THREADS
+        verdict = lt->lock_wait(lock, since, LT_FOREVER);
+        Py_END_ALLOW_THREADS
+    } while (verdict == LT_INTERRUPTED && lt_check_signals() == 0);
+    return verdict == LT_INTERRUPTED ? NULL : PyLong_FromLong(verdict);
+}
+
+static PyMethodDef methods[] = {{"wait", wait, METH_O, NULL}, {NULL, NULL, 0, NULL}};
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, .m_name = "sharing", .m_size = -1, .m_methods = methods};
+
+PyMODINIT_FUNC PyInit_sharing(void) { return PyModule_Create(&module); }
+"""
+
+
+@needs_compiler
+def test_an_extension_runs_the_handlers_of_signals(tmp_path):
+    shutil.copy(EXAMPLES / "extension" / "setup.py", tmp_path)
+    (tmp_path / "sharing.c").write_text(WAITING, encoding="utf-8")
+    command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
+    check(command, cwd=tmp_path, env=environment())
+    script = """
+    import signal, time
+    import lowthread, sharing
+
+    class Raised(Exception):
+        pass
+
+    def handler(signum, frame):
+        calls.append(signum)
+        if len(calls) == 3:
+            raise Raised
+
+    calls = []
+    lock = lowthread.allocate_lock()
+    lock.acquire()
+    signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+    try:
+        sharing.wait(lock)
+    except Raised:
+        print(len(calls))
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def release():
+        time.sleep(0.05)
+        lock.release()
+
+    lowthread.start(release)
+    print(sharing.wait(lock), lock.locked())
+    """
+    out = run_script(script, env=environment(str(tmp_path))).ok()
+    assert out == "3\n0 True\n"
 
 
 # ---- threads that Python does not know ----

@@ -76,7 +76,7 @@ typedef struct lt_api {
     int (*lock_acquire)(lt_lock *lock, int64_t deadline);
 
     /* The same for Python's main thread, which runs signal handlers: there it can also return
-     * LT_INTERRUPTED, when one may be due.  Then take the GIL, PyErr_CheckSignals(), and if that
+     * LT_INTERRUPTED, when one may be due.  Then take the GIL, lt_check_signals(), and if that
      * is 0, call again with the same `since`, the time of now() before the first call, which
      * keeps the caller's place in the queue. */
     int (*lock_wait)(lt_lock *lock, int64_t since, int64_t deadline);
@@ -159,6 +159,22 @@ static inline lt_lock *lt_lock_in(PyObject *lock) {
 
 static inline lt_rlock *lt_rlock_in(PyObject *rlock) {
     return (lt_rlock *)lt_address_in(rlock, "RLock");
+}
+
+/* Runs the signal handlers that are due, in the main thread: 0, or -1 with the exception of one.
+ * With the GIL.  PyPy's PyErr_CheckSignals() runs none; the instructions of Python code do. */
+static inline int lt_check_signals(void) {
+#ifdef PYPY_VERSION
+    PyObject *names = PyDict_New();
+    PyObject *result =
+        names == NULL ? NULL : PyRun_String("[0 for _ in (1, 2)]", Py_eval_input, names, names);
+    int verdict = result == NULL ? -1 : 0;
+    Py_XDECREF(result);
+    Py_XDECREF(names);
+    return verdict;
+#else
+    return PyErr_CheckSignals();
+#endif
 }
 
 #ifdef __cplusplus
