@@ -149,8 +149,8 @@ static bool claim(const bucket *b, waiter *me) {
     }
 }
 
-/* `me` has left the queue without the lock: if it was notified, somebody else
- * has to be, for the invariant's sake. */
+/* `me` has left the queue without the lock, and without a last claim(): if it was notified,
+ * somebody else has to be, for the invariant's sake. */
 static lt_parker *pass_on(bucket *b, const waiter *me) {
     if (me->notified_at == 0) {
         return NULL;

@@ -96,7 +96,7 @@ def prepare_to_wait(lock: object, cell: LockCell | RLockCell, is_new: bool, wait
 
     Return whether the lock has been taken already, which is so where it is that or nothing.
     """
-    if is_new and is_last_thread():
+    if is_new and is_last_thread():  # which runs no handlers, so that none comes in between
         return wait_for(lock, cell, FOREVER, wait)
     refuse_if_abandoned(lock, cell)
     if not is_new:

@@ -290,14 +290,17 @@ def test_a_lock_that_came_before_the_handler_is_the_callers():
 
 
 def test_threads_that_interrupt_the_main_thread_first_thing():
-    """While it waits for them to start: no interrupt is lost, and nobody waits for ever."""
+    """While it waits for them to start, by a condition: at its end that has its lock again.
+
+    No interrupt is lost, and nobody waits for ever.
+    """
     run_script(
         """
         import lowthread
         lowthread.install()
-        import _thread, gc, threading, time
+        import _thread, gc, threading, time, traceback
         gc.collect()  # no callback of a weak reference is to swallow what is raised
-        interrupted = released = 0
+        interrupted = released = restored = 0
         for _ in range(500):
             thread = threading.Thread(target=_thread.interrupt_main)
             try:
@@ -310,8 +313,13 @@ def test_threads_that_interrupt_the_main_thread_first_thing():
                 # In `Condition.wait`, before that is ready to take its lock again.
                 assert str(error) == "release unlocked lock"
                 released += 1
+                frames = traceback.extract_tb(error.__context__.__traceback__)
+                restored += "_acquire_restore" in [frame.name for frame in frames]
             thread.join()
         assert interrupted + released == 500, (interrupted, released)
+        # ... and not when it is, but for the moment after one of the looks, every few ms, of a
+        # main thread that waits.
+        assert restored < 10, restored
         assert released < (250 if lowthread.backend == "cffi" else 10), released
         """
     ).ok()

@@ -19,6 +19,7 @@ import pytest
 from conftest import (
     COMPILER,
     LONG,
+    PACKAGE,
     PYPY,
     ROOT,
     Raised,
@@ -74,6 +75,18 @@ def test_the_header_is_in_the_folder():
     assert os.path.isabs(lowthread.get_include())
     assert isinstance(lowthread.get_include(), str)
     assert "lt_import_api" in HEADER.read_text(encoding="utf-8")
+
+
+def test_cython_has_what_the_header_has():
+    """Each function, each field of the table, and each number."""
+    header = HEADER.read_text(encoding="utf-8")
+    there = set(re.findall(r"^static inline .*?(\w+)\(", header, re.MULTILINE))
+    there |= set(re.findall(r"\(\*(\w+)\)\(", header))
+    there |= set(re.findall(r"^    (LT_\w+) =", header, re.MULTILINE))
+    there -= {"lt_address_in"}  # is the others' own
+    assert {"lt_check_signals", "lock_wait", "LT_ABANDONED"} <= there
+    declared = set(re.findall(r"\w+", (PACKAGE / "__init__.pxd").read_text(encoding="utf-8")))
+    assert there <= declared, there - declared
 
 
 def test_the_table_has_the_header_s_version_and_size():
