@@ -19,6 +19,19 @@ void lt_lock_reset(lt_lock *lock);
 extern const int64_t lt_lock_lapse_ns;
 bool lt_lock_was_taken_by(lt_lock *lock, uintptr_t ident);
 bool lt_lock_is_abandoned(lt_lock *lock);
+typedef struct {
+    uintptr_t lock, waiter, owner;
+    uint32_t word;
+    int32_t kind;
+    int64_t since, deadline, held_from;
+    ...;
+} lt_wait_seen;
+#define LT_FOR_LOCK ...
+#define LT_FOR_RLOCK ...
+#define LT_FOR_THREAD ...
+#define LT_HOLDER ...
+size_t lt_waits(lt_wait_seen *into, size_t room);
+uint32_t lt_holder_of(uintptr_t ident);
 
 /* lt_rlock.h */
 typedef struct { lt_lock lock; ...; } lt_rlock;

@@ -25,7 +25,10 @@ typedef struct waiter {
     struct waiter *next, *prev;
     lt_lock *lock;
     lt_parker *parker;
-    int64_t since;
+    lt_subject subject;
+    uintptr_t ident;
+    int64_t since, deadline;
+    int64_t held_from;   /* see note_holder(); 0: nothing is noted here */
     int64_t notified_at; /* 0: asleep, or about to be */
     bool reserved;       /* the lock's RESERVED is for this waiter */
     bool granted;        /* got it by reservation, and another thread released it */
@@ -64,9 +67,29 @@ static void enqueue(bucket *b, waiter *w) {
     *(w->next == NULL ? &b->last : &w->next->prev) = w;
 }
 
+static waiter *waiter_other_than(const bucket *b, const waiter *me) {
+    waiter *w = b->first;
+    while (w != NULL && (w->lock != me->lock || w == me)) {
+        w = w->next;
+    }
+    return w;
+}
+
 static void dequeue(bucket *b, waiter *w) {
     *(w->prev == NULL ? &b->first : &w->prev->next) = w->next;
     *(w->next == NULL ? &b->last : &w->next->prev) = w->prev;
+    waiter *heir = w->held_from == 0 ? NULL : waiter_other_than(b, w);
+    if (heir != NULL && heir->held_from < w->held_from) {
+        heir->held_from = w->held_from;
+    }
+}
+
+/* WAITERS was set now, and while it is, nobody releases the lock without taking the mutex: so who
+ * has it has it from now on at least.  The latest note in the queue is the one that counts. */
+static void note_holder(waiter *in_queue) {
+    if (in_queue != NULL) {
+        in_queue->held_from = lt_now();
+    }
 }
 
 static bool has_lapsed(const waiter *w, int64_t now) {
@@ -91,12 +114,7 @@ static waiter *reserved_waiter(const bucket *b, const lt_lock *lock) {
 }
 
 static bool has_other(const bucket *b, const waiter *me) {
-    for (const waiter *w = b->first; w != NULL; w = w->next) {
-        if (w->lock == me->lock && w != me) {
-            return true;
-        }
-    }
-    return false;
+    return waiter_other_than(b, me) != NULL;
 }
 
 /* Returns whom to wake once the mutex is free, or NULL. */
@@ -138,12 +156,18 @@ static bool claim(const bucket *b, waiter *me) {
                 other->reserved = false;
             }
         } else if (word != LT_FREE) {
-            if ((word & LT_WAITERS) || change(me->lock, word, word | LT_WAITERS)) {
-                return false;
+            bool is_set = word & LT_WAITERS;
+            if (!is_set && !change(me->lock, word, word | LT_WAITERS)) {
+                continue;
             }
-            continue;
+            waiter *other = waiter_other_than(b, me);
+            if (!is_set || (other == NULL && me->held_from == 0)) { /* else somebody noted it */
+                note_holder(other != NULL ? other : me); /* who may not come to be in the queue */
+            }
+            return false;
         }
         if (change(me->lock, word, lt_held_by_me() | (has_other(b, me) ? LT_WAITERS : 0))) {
+            note_holder(waiter_other_than(b, me));
             return true;
         }
     }
@@ -175,6 +199,7 @@ static lt_parker *pass_on(bucket *b, const waiter *me) {
             return notify(b, next, now);
         }
         if (change(me->lock, word, word | LT_WAITERS)) {
+            note_holder(next);
             return NULL;
         }
     }
@@ -298,12 +323,18 @@ bool lt_lock_try_reserved(lt_lock *lock) {
     return taken;
 }
 
-int lt_lock_acquire(lt_lock *lock, int64_t since, int64_t deadline, const lt_hooks *hooks) {
+int lt_lock_acquire_for(lt_lock *lock, const lt_subject *subject, int64_t since, int64_t deadline,
+                        const lt_hooks *hooks) {
     if (lt_lock_try(lock)) {
         return LT_ACQUIRED;
     }
     lt_parker own = {0};
-    waiter me = {.lock = lock, .since = since, .parker = lt_parker_of(&own)};
+    waiter me = {.lock = lock,
+                 .parker = lt_parker_of(&own),
+                 .subject = subject == NULL ? (lt_subject){.kind = LT_FOR_LOCK} : *subject,
+                 .ident = lt_ident(),
+                 .since = since,
+                 .deadline = deadline};
     bucket *b = bucket_of(lock);
     lt_mutex_lock(&b->mutex);
     if (claim(b, &me)) {
@@ -418,6 +449,66 @@ void lt_lock_reset(lt_lock *lock) {
     lt_parker *next = w == NULL ? NULL : notify(b, w, now);
     lt_mutex_unlock(&b->mutex);
     wake(next);
+}
+
+/* ---- looking ---- */
+
+static int64_t held_from(const waiter *first) {
+    int64_t latest = 0;
+    for (const waiter *w = first; w != NULL; w = w->next) {
+        if (w->lock == first->lock && w->held_from > latest) {
+            latest = w->held_from;
+        }
+    }
+    return latest;
+}
+
+static bool is_first_for_its_lock(const waiter *w) {
+    for (const waiter *before = w->prev; before != NULL; before = before->prev) {
+        if (before->lock == w->lock) {
+            return false;
+        }
+    }
+    return true;
+}
+
+size_t lt_waits(lt_wait_seen *into, size_t room) {
+    size_t n = 0;
+    for (int i = 0; i < BUCKETS; i++) {
+        bucket *b = &buckets[i];
+        lt_mutex_lock(&b->mutex);
+        for (const waiter *first = b->first; first != NULL; first = first->next) {
+            if (!is_first_for_its_lock(first)) {
+                continue;
+            }
+            uint32_t word = look(first->lock);
+            const lt_subject *subject = &first->subject;
+            lt_wait_seen seen = {
+                .lock = (uintptr_t)first->lock,
+                .word = word,
+                .kind = subject->kind,
+                /* Relaxed: nothing is done with it but to tell it. */
+                .owner = subject->owner == NULL || !(word & LT_HELD)
+                             ? 0
+                             : atomic_load_explicit(subject->owner, memory_order_relaxed),
+                .held_from = (word & LT_WAITERS) ? held_from(first) : 0,
+            };
+            for (const waiter *w = first; w != NULL; w = w->next) {
+                if (w->lock != first->lock) {
+                    continue;
+                }
+                if (n < room) {
+                    seen.waiter = w->ident;
+                    seen.since = w->since;
+                    seen.deadline = w->deadline;
+                    into[n] = seen;
+                }
+                n++;
+            }
+        }
+        lt_mutex_unlock(&b->mutex);
+    }
+    return n;
 }
 
 void lt_lock_after_fork(void) {

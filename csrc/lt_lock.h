@@ -38,6 +38,7 @@
 #include "lt_wait.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct lt_lock {
     lt_word word;
@@ -88,12 +89,46 @@ bool lt_lock_was_taken_by(lt_lock *lock, uintptr_t ident);
  * way: where two threads have the same bits, or the system does not count threads. */
 bool lt_lock_is_abandoned(lt_lock *lock);
 
+/* What is waited for, if that is not a lock alone: for who looks (lt_waits()). */
+typedef struct {
+    int kind;
+    const _Atomic uintptr_t *owner; /* the ident of the thread that alone can end the wait */
+} lt_subject;
+
+enum { LT_FOR_LOCK, LT_FOR_RLOCK, LT_FOR_THREAD };
+
 /* Waits until `deadline` (absolute; LT_FOREVER for none; one that has passed
  * makes this a try).  LT_INTERRUPTED, in the main thread only, and not where it can have
  * the lock: a signal handler may be due; run it and call again with the same `since`, the
  * time at which the caller first asked, which is also its place in the queue.  LT_ABANDONED,
- * only with LT_FOREVER: see lt_lock_is_abandoned(). */
-int lt_lock_acquire(lt_lock *lock, int64_t since, int64_t deadline, const lt_hooks *hooks);
+ * only with LT_FOREVER: see lt_lock_is_abandoned().  `subject` is NULL for a lock alone. */
+int lt_lock_acquire_for(lt_lock *lock, const lt_subject *subject, int64_t since, int64_t deadline,
+                        const lt_hooks *hooks);
+
+static inline int lt_lock_acquire(lt_lock *lock, int64_t since, int64_t deadline,
+                                  const lt_hooks *hooks) {
+    return lt_lock_acquire_for(lock, NULL, since, deadline, hooks);
+}
+
+/* One that waits, at the moment it was looked at. */
+typedef struct {
+    uintptr_t lock; /* the address; that lock may be gone by now */
+    uintptr_t waiter; /* an ident */
+    /* The ident of who has it; 0: not known, or nobody.  Of a lock alone there are only the bits
+     * of lt_holder_of(), in `word`: it tells who took it. */
+    uintptr_t owner;
+    uint32_t word;
+    int32_t kind;
+    int64_t since, deadline;
+    /* From when on it has been held as it is now, for all that is known: when somebody first
+     * had to wait for it.  It may have been before.  0: not known, or it is not held. */
+    int64_t held_from;
+} lt_wait_seen;
+
+/* Writes down who waits, up to `room`, those for one lock together and in their order; returns
+ * how many there are.  Waits go on meanwhile, so what is told of two locks may not have been
+ * true at one time. */
+size_t lt_waits(lt_wait_seen *into, size_t room);
 
 /* The slow ways of the inline functions below. */
 bool lt_lock_try_reserved(lt_lock *lock);

@@ -75,7 +75,7 @@ static int lt_rrestore(lt_rlock *r, unsigned long count, uintptr_t owner, int64_
                        int64_t deadline) {
     int verdict;
     do {
-        verdict = lt_lock_acquire(&r->lock, since, deadline, LT_HOOKS);
+        verdict = lt_lock_acquire_for(&r->lock, &LT_RLOCK_SUBJECT(r), since, deadline, LT_HOOKS);
     } while (verdict == LT_INTERRUPTED);
     if (verdict == LT_ACQUIRED) {
         lt_rlock_own(r, count, owner);

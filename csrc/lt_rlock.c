@@ -6,7 +6,7 @@ int lt_rlock_acquire(lt_rlock *r, int64_t since, int64_t deadline, const lt_hook
     if (verdict != LT_TIMED_OUT) {
         return verdict;
     }
-    verdict = lt_lock_acquire(&r->lock, since, deadline, hooks);
+    verdict = lt_lock_acquire_for(&r->lock, &LT_RLOCK_SUBJECT(r), since, deadline, hooks);
     if (verdict == LT_ACQUIRED) {
         lt_rlock_own(r, 1, lt_ident());
     }

@@ -20,6 +20,9 @@ struct lt_rlock {
     _Atomic unsigned long count;
 };
 
+/* For lt_lock_acquire_for(), where what is waited for is the lock in `r`. */
+#define LT_RLOCK_SUBJECT(r) ((lt_subject){.kind = LT_FOR_RLOCK, .owner = &(r)->owner})
+
 /* As lt_lock_acquire(), but at once for the owner, or LT_OVERFLOW: `count` cannot become any
  * larger. */
 int lt_rlock_acquire(lt_rlock *r, int64_t since, int64_t deadline, const lt_hooks *hooks);

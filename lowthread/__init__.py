@@ -15,7 +15,8 @@ locks are made of: "native" (C) or "cffi" (Python over the same core), which the
 variable LOWTHREAD_BACKEND can ask for.
 
 Beyond that page: `start` starts a thread that has a name and can be joined; `install` and
-`uninstall` have `threading` run on this module; `get_include`, `get_api` and `addressof` are for
+`uninstall` have `threading` run on this module; `locks` and `dump` tell who waits for which
+lock, and who has it; `get_include`, `get_api` and `addressof` are for
 native code that shares locks with Python; and there is what `threading` takes from
 `_thread` (`start_joinable_thread`, `set_name`, `daemon_threads_allowed` and names that begin with
 an underscore). `python -m lowthread program.py` runs a program on it.
@@ -59,6 +60,7 @@ from lowthread._load import load_capsule as _load_capsule
 from lowthread._naming import _NAME_MAXLEN, _get_name, set_name
 from lowthread._never import AbandonedLockError, PythonFinalizationError
 from lowthread._start import exit, exit_thread, stack_size
+from lowthread._state import LockState, Owner, Waiter, dump, locks, name_lock
 from lowthread._threadlocal import _local
 from lowthread._version import __version__
 
@@ -68,11 +70,14 @@ __all__ = [
     "TIMEOUT_MAX",
     "_NAME_MAXLEN",
     "AbandonedLockError",
+    "LockState",
     "LockType",
+    "Owner",
     "PythonFinalizationError",
     "RLock",
     "ThreadHandle",
     "ThreadStartError",
+    "Waiter",
     "_ExceptHookArgs",
     "_ThreadHandle",
     "__version__",
@@ -90,6 +95,7 @@ __all__ = [
     "allocate_lock",
     "backend",
     "daemon_threads_allowed",
+    "dump",
     "error",
     "exit",
     "exit_thread",
@@ -100,6 +106,8 @@ __all__ = [
     "install",
     "interrupt_main",
     "lock",
+    "locks",
+    "name_lock",
     "set_name",
     "stack_size",
     "start",
@@ -118,6 +126,7 @@ _ours = {
     *("AbandonedLockError", "PythonFinalizationError", "ThreadHandle", "ThreadStartError"),
     *("__version__", "addressof", "backend", "get_api", "get_include"),
     *("install", "start", "uninstall"),
+    *("LockState", "Owner", "Waiter", "dump", "locks", "name_lock"),
 }
 provide({name: globals()[name] for name in __all__ if name not in _ours})
 del provide

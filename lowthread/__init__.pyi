@@ -13,8 +13,18 @@ from _thread import _excepthook as _excepthook
 from _thread import _ExceptHookArgs as _ExceptHookArgs
 from _thread import _local as _local
 from collections.abc import Callable
-from typing import Any, Final, NoReturn, SupportsIndex, final, overload
+from typing import (
+    Any,
+    Final,
+    Literal,
+    NamedTuple,
+    NoReturn,
+    SupportsIndex,
+    final,
+    overload,
+)
 
+from _typeshed import SupportsWrite
 from typing_extensions import ParamSpec, TypeVarTuple, Unpack, deprecated
 
 from ._final import Final as _Final
@@ -27,11 +37,14 @@ __all__ = [
     "TIMEOUT_MAX",
     "_NAME_MAXLEN",
     "AbandonedLockError",
+    "LockState",
     "LockType",
+    "Owner",
     "PythonFinalizationError",
     "RLock",
     "ThreadHandle",
     "ThreadStartError",
+    "Waiter",
     "_ExceptHookArgs",
     "_ThreadHandle",
     "__version__",
@@ -49,6 +62,7 @@ __all__ = [
     "allocate_lock",
     "backend",
     "daemon_threads_allowed",
+    "dump",
     "error",
     "exit",
     "exit_thread",
@@ -59,6 +73,8 @@ __all__ = [
     "install",
     "interrupt_main",
     "lock",
+    "locks",
+    "name_lock",
     "set_name",
     "stack_size",
     "start",
@@ -227,3 +243,27 @@ def get_api() -> int: ...
 def addressof(lock: lock | RLock, /) -> int: ...
 def install(*, force: bool = False) -> None: ...
 def uninstall(*, force: bool = False) -> None: ...
+
+# Who waits for what.
+
+class Owner(NamedTuple):
+    ident: int
+    name: str | None
+
+class Waiter(NamedTuple):
+    ident: int
+    name: str | None
+    waiting_for: float
+    timeout: float | None
+
+class LockState(NamedTuple):
+    kind: Literal["lock", "RLock", "thread"]
+    address: int
+    name: str | None
+    owner: Owner | None
+    held_for: float | None
+    waiters: tuple[Waiter, ...]
+
+def locks() -> list[LockState]: ...
+def dump(file: SupportsWrite[str] | None = None) -> None: ...
+def name_lock(lock: lock | RLock, name: str | None, /) -> None: ...

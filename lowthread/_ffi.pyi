@@ -42,6 +42,26 @@ class ApiTable(Pointer):
 class HandleCell(Pointer):
     """`lt_handle *`"""
 
+@type_check_only
+class WaitSeen:
+    """`lt_wait_seen`"""
+
+    lock: int
+    waiter: int
+    owner: int
+    word: int
+    kind: int
+    since: int
+    deadline: int
+    held_from: int
+
+@final
+@type_check_only
+class WaitsSeen(Pointer):
+    """`lt_wait_seen[]`"""
+
+    def __getitem__(self, index: int) -> WaitSeen: ...
+
 @final
 @type_check_only
 class Chars(Pointer):
@@ -128,6 +148,8 @@ class _FFI:
     def new(self, cdecl: Literal["lt_rlock *"], init: object = ...) -> RLockCell: ...
     @overload
     def new(self, cdecl: Literal["char[]"], init: int | bytes = ...) -> Chars: ...
+    @overload
+    def new(self, cdecl: Literal["lt_wait_seen[]"], init: int) -> WaitsSeen: ...
     def new_allocator(
         self,
         alloc: Callable[[int], Pointer] | None = ...,
@@ -173,6 +195,12 @@ class _Lib:
     def lt_lock_lapse_ns(self) -> int: ...
     def lt_lock_was_taken_by(self, lock: LockCell, ident: int, /) -> bool: ...
     def lt_lock_is_abandoned(self, lock: LockCell, /) -> bool: ...
+    LT_FOR_LOCK: int
+    LT_FOR_RLOCK: int
+    LT_FOR_THREAD: int
+    LT_HOLDER: int
+    def lt_waits(self, into: WaitsSeen, room: int, /) -> int: ...
+    def lt_holder_of(self, ident: int, /) -> int: ...
 
     # lt_rlock.h
     def lt_rlock_try(self, r: RLockCell, /) -> int: ...

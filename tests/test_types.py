@@ -139,7 +139,9 @@ METHODS = [
     pytest.param(cls, name, nodes, id=f"{cls}.{name}")
     for cls in CLASSES
     for name, nodes in defined(PUBLIC[cls][0].body).items()
+    if not isinstance(nodes[0], ast.AnnAssign)
 ]
+RECORDS = [cls for cls in CLASSES if "NamedTuple" in map(ast.unparse, PUBLIC[cls][0].bases)]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -175,6 +177,11 @@ def test_methods_are_in_the_stub(cls):
     inner = {"_cell", "_daemon", "_name", "_RLock__cell", "_ThreadHandle__cell"}
     inner |= {f"_{cls}__cell"}
     assert found - inner <= told
+
+
+@pytest.mark.parametrize("cls", RECORDS)
+def test_fields_of_a_record(cls):
+    assert tuple(defined(PUBLIC[cls][0].body)) == getattr(lowthread, cls)._fields
 
 
 @pytest.mark.parametrize("name", ["lock", "_ThreadHandle"])
@@ -255,6 +262,7 @@ IN_PYTHON = {
     "lt_handle *": {"HandleCell"},
     "lt_lock *": {"LockCell"},
     "lt_rlock *": {"RLockCell"},
+    "lt_wait_seen *": {"WaitsSeen"},
     "void": {"None"},
     "void *": {"Pointer"},
 }
@@ -271,7 +279,7 @@ class TestFFI:
         assert there == {"ffi", "lib"}
         assert set(FFI) - there - {"_FFI", "_Lib"} == {
             *("ApiTable", "CInt", "Chars", "HandleCell", "LockCell", "Pointer"),
-            *("RLockCell", "TypeInC"),
+            *("RLockCell", "TypeInC", "WaitSeen", "WaitsSeen"),
         }
 
     def test_every_name_of_lib_is_in_the_stub_and_no_other(self):
@@ -307,6 +315,11 @@ class TestFFI:
         [word] = defined(FFI["LockCell"][0].body).values()
         assert ast.unparse(word[0]) == "word: int"
         assert dict(_load.ffi.typeof("lt_lock").fields)["word"].type.cname == "uint32_t"
+
+    def test_members_of_a_wait(self):
+        fields = dict(_load.ffi.typeof("lt_wait_seen").fields)
+        assert set(fields) == set(defined(FFI["WaitSeen"][0].body))
+        assert {field.type.kind for field in fields.values()} == {"primitive"}
 
 
 # ---- programs that are checked ----

@@ -25,7 +25,7 @@ static bool is_alone(lt_rlock *r) { return LT_ALONE && !is_shared(r); }
 
 static int wait_for(PyObject *self, int64_t ns, int how) {
     lt_rlock *r = rlock_of(self);
-    return lt_wait_for(self, &r->lock, ns, how | (is_shared(r) ? LT_IS_SHARED : 0));
+    return lt_wait_for(self, &r->lock, ns, how | LT_IS_RLOCK | (is_shared(r) ? LT_IS_SHARED : 0));
 }
 
 static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs,

@@ -1,6 +1,8 @@
 /* What the types `lock` and `RLock` have in common: arguments, and waiting. */
 #include "lt_types.h"
 
+#include "../lt_rlock.h"
+
 #include <math.h>
 
 /* ---- arguments ----
@@ -176,8 +178,9 @@ int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how) {
         bool may_change = !lt_lock_is_held(lock) || (how & LT_IS_SENTINEL);
         deadline = since + (may_change ? 2 * lt_lock_lapse_ns : 0);
     }
+    const lt_subject *subject = (how & LT_IS_RLOCK) ? &LT_RLOCK_SUBJECT((lt_rlock *)lock) : NULL;
     for (;;) {
-        switch (lt_lock_acquire(lock, since, deadline, &lt_gil_hooks)) {
+        switch (lt_lock_acquire_for(lock, subject, since, deadline, &lt_gil_hooks)) {
         case LT_ACQUIRED:
             return 1;
         case LT_TIMED_OUT:

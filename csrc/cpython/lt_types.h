@@ -71,6 +71,7 @@ enum {
     LT_LEAVES_HANDLERS = 1, /* signal handlers that are due run later */
     LT_IS_SENTINEL = 2,     /* a thread may release it that does not run Python any more */
     LT_IS_SHARED = 4,       /* ... or that never did */
+    LT_IS_RLOCK = 8,        /* `lock` is that of an lt_rlock, its first member */
 };
 
 /* Waits for `lock`, which is in `self`, for `ns` at most and runs signal handlers meanwhile.

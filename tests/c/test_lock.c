@@ -846,6 +846,101 @@ static void alone_it_is_the_same_lock(void) {
     CHECK(word_of(&shared) == LT_FREE);
 }
 
+/* ---- looking ---- */
+
+static void *waits_for(void *lock) {
+    acquire(lock);
+    release(lock);
+    return NULL;
+}
+
+enum { ROOM = 8 };
+
+/* Until so many wait, as seen. */
+static void look_until(lt_wait_seen *seen, size_t n) {
+    while (lt_waits(seen, ROOM) != n) {
+        sleep_ms(1);
+    }
+}
+
+static void who_waits_is_seen(void) {
+    lt_lock lock = {0}, other = {0};
+    lt_wait_seen seen[ROOM];
+    CHECK(lt_waits(seen, ROOM) == 0);
+    acquire(&lock);
+    acquire(&other);
+    int64_t before = lt_now();
+    pthread_t first = spawn(waits_for, &lock);
+    look_until(seen, 1);
+    int64_t between = lt_now();
+    CHECK(seen[0].lock == (uintptr_t)&lock && seen[0].waiter == (uintptr_t)first);
+    CHECK(seen[0].kind == LT_FOR_LOCK && seen[0].owner == 0);
+    CHECK((seen[0].word & LT_HOLDER) == lt_holder_of(lt_ident()));
+    CHECK(seen[0].since >= before && seen[0].since <= between);
+    CHECK(seen[0].deadline == LT_FOREVER);
+    CHECK(seen[0].held_from >= before && seen[0].held_from <= between);
+    int64_t held_from = seen[0].held_from;
+    pthread_t second = spawn(waits_for, &lock), third = spawn(waits_for, &other);
+    look_until(seen, 3);
+    /* Those for one lock are together, in order. */
+    int at = seen[0].lock == (uintptr_t)&lock ? 0 : 1;
+    CHECK(seen[at].waiter == (uintptr_t)first && seen[at + 1].waiter == (uintptr_t)second);
+    CHECK(seen[at].held_from == held_from && seen[at + 1].held_from == held_from);
+    CHECK(seen[at == 0 ? 2 : 0].waiter == (uintptr_t)third);
+    CHECK(lt_waits(seen, 1) == 3 && lt_waits(NULL, 0) == 3);
+    release(&lock);
+    release(&other);
+    join(first);
+    join(second);
+    join(third);
+    CHECK(lt_waits(seen, ROOM) == 0);
+}
+
+static void *has_it_next(void *lock) {
+    acquire(lock);
+    sleep_ms(30);
+    release(lock);
+    return NULL;
+}
+
+/* A new holder is held to have it from when it is known to, and not from when the last one had. */
+static void a_new_holder_is_seen(void) {
+    lt_lock lock = {0};
+    lt_wait_seen seen[ROOM];
+    acquire(&lock);
+    pthread_t threads[2] = {spawn(has_it_next, &lock), spawn(has_it_next, &lock)};
+    look_until(seen, 2);
+    int64_t before = lt_now();
+    release(&lock);
+    look_until(seen, 1);
+    uint32_t holder = lt_holder_of(
+        seen[0].waiter == (uintptr_t)threads[0] ? (uintptr_t)threads[1] : (uintptr_t)threads[0]);
+    /* The one that is left may have been notified, and not have looked yet. */
+    while (lt_waits(seen, ROOM) == 1 && seen[0].held_from == 0) {
+    }
+    if (lt_waits(seen, ROOM) == 1 && (seen[0].word & LT_WAITERS)) {
+        CHECK((seen[0].word & LT_HOLDER) == holder);
+        CHECK(seen[0].held_from >= before);
+    }
+    join(threads[0]);
+    join(threads[1]);
+}
+
+/* A try that is over has left WAITERS behind: who waits next knows no more than when it came. */
+static void one_that_gave_up_leaves_no_trace(void) {
+    lt_lock lock = {0};
+    lt_wait_seen seen[ROOM];
+    acquire(&lock);
+    CHECK(!acquire_within(&lock, 1 * MS));
+    CHECK(lt_waits(seen, ROOM) == 0);
+    int64_t before = lt_now();
+    pthread_t thread = spawn(waits_for, &lock);
+    look_until(seen, 1);
+    CHECK(seen[0].held_from >= before);
+    release(&lock);
+    join(thread);
+}
+
 int main(void) {
     printf("test_lock (%s)\n", lt_wait_name);
     CHECK(lt_core_init() == 0);
@@ -877,6 +972,9 @@ int main(void) {
     RUN(a_child_knows_no_reservations);
     RUN(forking_amid_business);
     RUN(what_a_lost_thread_had_is_abandoned);
+    RUN(who_waits_is_seen);
+    RUN(a_new_holder_is_seen);
+    RUN(one_that_gave_up_leaves_no_trace);
     RUN(a_waiter_that_stays_out_passes_it_on); /* last: its thread never ends */
     return 0;
 }

@@ -1,0 +1,294 @@
+"""What waits for what: `locks()` and `dump()`.
+
+All of it is made up when it is asked for. A lock keeps who took it in the bits of its word that
+are left (csrc/lt_lock.h), and who waits is in the queues of the core, so that nothing here costs
+those who are not looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import namedtuple
+from weakref import ref
+
+from lowthread._arguments import FOREVER
+from lowthread._backend import RLock, addressof, allocate_lock, backend, lock
+from lowthread._builtin import unannotated
+from lowthread._interpreter import _get_main_thread_ident
+from lowthread._load import ffi, lib, native
+from lowthread._threadlocal import threads_of_ours
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+    from typing import Any, Protocol
+
+    class Writable(Protocol):
+        def write(self, text: str, /) -> object: ...
+
+# Not typing.NamedTuple: typing takes longer to import than all of lowthread.
+# pyright: reportUntypedNamedTuple=false
+
+
+class Owner(namedtuple("Owner", "ident name")):
+    """A thread that has a lock, or that is waited for.
+
+    ident: its identifier (see `get_ident`), an int.
+    name: what `threading` calls it, a str, or None for a thread that `threading` does not know.
+    """
+
+    __slots__ = ()
+    __module__ = "lowthread"
+
+
+class Waiter(namedtuple("Waiter", "ident name waiting_for timeout")):
+    """A thread that waits.
+
+    ident, name: as of an `Owner`.
+    waiting_for: for how long it has been waiting, in seconds, a float.
+    timeout: the seconds after which it is going to give up, from the beginning, a float; None if
+    it waits without a timeout.
+    """
+
+    __slots__ = ()
+    __module__ = "lowthread"
+
+
+class LockState(namedtuple("LockState", "kind address name owner held_for waiters")):
+    """What somebody waits for.
+
+    kind: "lock", "RLock", or "thread" for one that is being joined.
+    address: that of the lock, as `addressof` tells it, an int; of a thread that of its handle.
+    name: the name given with `name_lock`, a str, or None.
+    owner: an `Owner`. Of an `RLock` it is the thread that has it; of a `lock`, the thread that took
+    it, which need not be the one that will release it; of a thread, that itself. None if nobody has
+    it, being handed over to a waiter just now, or if the thread that took it cannot be told.
+    held_for: for how many seconds it has been held at least, a float: since somebody first had to
+    wait for it. None where that is not known.
+    waiters: a tuple of `Waiter`, who came first being the first.
+    """
+
+    __slots__ = ()
+    __module__ = "lowthread"
+
+
+_KINDS = {lib.LT_FOR_LOCK: "lock", lib.LT_FOR_RLOCK: "RLock", lib.LT_FOR_THREAD: "thread"}
+
+# By address: what the lock is still to be, and its name.
+_names: dict[int, tuple[ref[Any], str]] = {}
+
+
+def _offset(probe: Any) -> int:
+    """Return where in a lock object the core's lock is: not by its addressof(), which marks it."""
+    return addressof(probe) - id(probe)
+
+
+_OFFSETS = (_offset(allocate_lock()), _offset(RLock())) if backend == "native" else None
+
+
+def _address_of(thing: Any) -> int | None:
+    """Return what addressof() does, without making it slower; None for what is no lock."""
+    is_rlock = issubclass(type(thing), RLock)
+    if not is_rlock and type(thing) is not lock:
+        return None
+    if _OFFSETS is not None:
+        return id(thing) + _OFFSETS[is_rlock]
+    return addressof(thing)  # there, nothing depends on it
+
+
+@unannotated
+def name_lock(lock: Any, name: str | None, /) -> None:
+    """Give a lock a name, for `locks` and `dump` to tell.
+
+    lock: a `lock` or an `RLock`.
+    name: a str; None takes it away.
+
+    Raises TypeError for anything else.
+    """
+    address = _address_of(lock)
+    if address is None:
+        raise TypeError(
+            "name_lock() argument must be a lowthread.lock or lowthread.RLock, not "
+            + type.__dict__["__name__"].__get__(type(lock))
+        )
+    if name is None:
+        _names.pop(address, None)
+        return
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a str or None, not {type(name).__name__}")
+
+    def forget(gone: object, names: Any = _names, address: int = address) -> None:
+        known = names.get(address)
+        if known is not None and known[0] is gone:  # else another one is there by now
+            names.pop(address, None)
+
+    _names[address] = ref(lock, forget), str(name)
+
+
+# What the core tells of one that waits; see lt_wait_seen in csrc/lt_lock.h.
+_Wait = namedtuple("_Wait", "lock waiter owner word kind since deadline held_from")
+
+
+def _waits() -> list[_Wait]:
+    room = 64
+    while True:
+        seen = ffi.new("lt_wait_seen[]", room)
+        count = lib.lt_waits(seen, room)
+        if count <= room:
+            return [_Wait(*(getattr(seen[i], f) for f in _Wait._fields)) for i in range(count)]
+        room = 2 * count
+
+
+def _thread_names() -> dict[int, str]:
+    """Return what `threading` calls its threads, without its lock and what others derived."""
+    active = getattr(sys.modules.get("threading"), "_active", {})
+    names = {ident: vars(thread).get("_name") for ident, thread in active.copy().items()}
+    return {ident: name for ident, name in names.items() if isinstance(name, str)}
+
+
+def _frames() -> dict[int, FrameType]:
+    if native:
+        frames: dict[int, FrameType] = native.current_frames()
+        return frames
+    # PyPy's sys._current_frames() looks into frames that the other threads' compiled code has in
+    # registers, and may crash.
+    return {lib.lt_ident(): sys._getframe()}
+
+
+def _idents(waits: list[_Wait]) -> set[int]:
+    """Return the identifiers of all threads that are known of."""
+    idents = {wait.waiter for wait in waits}
+    idents.update(_thread_names(), _frames())
+    if not native:
+        idents.update((_get_main_thread_ident(), *threads_of_ours()))
+    return idents
+
+
+def _owner(wait: _Wait, idents: set[int]) -> int | None:
+    owner: int = wait.owner
+    if owner:
+        return owner
+    bits = wait.word & lib.LT_HOLDER
+    if wait.kind != lib.LT_FOR_LOCK or not (wait.word & lib.LT_HELD) or not bits:
+        return None
+    found = [ident for ident in idents if lib.lt_holder_of(ident) == bits]
+    return found[0] if len(found) == 1 else None  # two with the same bits: it cannot be told
+
+
+@unannotated
+def locks() -> list[LockState]:
+    """Return what threads wait for at this moment, a list of `LockState`.
+
+    Locks that are held but not waited for are not in it: nobody knows of them but who has them.
+    Threads go on while it is made; what is told of one lock was so at one time, but not
+    necessarily what is told of two.
+
+    Waits for the interpreter's own locks, such as those of `queue.SimpleQueue` on CPython, cannot
+    be seen.
+    """
+    waits = _waits()
+    names, idents = _thread_names(), _idents(waits)
+    now = lib.lt_now()
+    found: dict[int, LockState] = {}
+    for wait in waits:
+        waiter = Waiter(
+            wait.waiter,
+            names.get(wait.waiter),
+            (now - wait.since) / 1e9,
+            # One that is as long, but not for ever, is known not to be in vain.
+            None if wait.deadline >= FOREVER - 1 else (wait.deadline - wait.since) / 1e9,
+        )
+        state = found.get(wait.lock)
+        if state is None:
+            ident = _owner(wait, idents)
+            known = _names.get(wait.lock)
+            state = LockState(
+                _KINDS[wait.kind],
+                wait.lock,
+                known[1] if known is not None and known[0]() is not None else None,
+                None if ident is None else Owner(ident, names.get(ident)),
+                (now - wait.held_from) / 1e9 if wait.held_from else None,
+                (),
+            )
+        found[wait.lock] = state._replace(waiters=(*state.waiters, waiter))
+    return list(found.values())
+
+
+def _say_thread(ident: int, name: str | None) -> str:
+    return f'"{name}" ({ident:#x})' if name else f"{ident:#x}"
+
+
+def _say_lock(state: LockState) -> str:
+    name = f' "{state.name}"' if state.name else ""
+    return f"{state.kind} {state.address:#x}{name}"
+
+
+def _say_owner(state: LockState) -> str:
+    if state.owner is None:
+        return "it is not known by whom it is held"
+    thread = f"thread {_say_thread(*state.owner)}"
+    if state.kind == "thread":
+        return f"that is {thread}"
+    # Of a lock it is known who took it, and any thread may release it.
+    verb = "taken" if state.kind == "lock" else "held"
+    since = "" if state.held_for is None else f" for {state.held_for:.3f} s or longer"
+    return f"{verb} by {thread}{since}"
+
+
+def _say_wait(state: LockState, waiter: Waiter) -> str:
+    timeout = "without a timeout" if waiter.timeout is None else f"of {waiter.timeout:g} s"
+    return (
+        f"  - waits for {_say_lock(state)}, {waiter.waiting_for:.3f} s {timeout}: "
+        f"{_say_owner(state)}\n"
+    )
+
+
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def _stack(frame: FrameType | None) -> list[str]:
+    """Return the lines of a stack, the most recent call last, without our own frames there."""
+    import traceback
+
+    while frame is not None and frame.f_code.co_filename.startswith(_HERE):
+        frame = frame.f_back
+    return traceback.format_stack(frame) if frame is not None else []
+
+
+def _describe() -> Iterator[str]:
+    states = locks()
+    names, frames = _thread_names(), _frames()
+    waits = {waiter.ident: (state, waiter) for state in states for waiter in state.waiters}
+    idents: list[int] = [*frames, *(ident for ident in waits if ident not in frames)]
+    main = _get_main_thread_ident()
+    idents.sort(key=lambda ident: ident != main)
+    yield f"{len(idents)} threads known, {len(waits)} of them waiting:\n"
+    for ident in idents:
+        yield f"\nThread {_say_thread(ident, names.get(ident))}"
+        yield " (main)" if ident == main else ""
+        yield " (most recent call last):\n" if ident in frames else ": its stack is not known\n"
+        yield from _stack(frames.get(ident))
+        if ident in waits:
+            yield _say_wait(*waits[ident])
+    if states:
+        yield "\nWaited for:\n"
+    for state in states:
+        who = ", ".join(_say_thread(*waiter[:2]) for waiter in state.waiters)
+        yield f"  {_say_lock(state)}: {_say_owner(state)}; waited for by {who}\n"
+
+
+@unannotated
+def dump(file: Writable | None = None) -> None:
+    """Print what every thread does, and for which lock it waits and who has that.
+
+    file: where to, a text file or what has its `write`; `sys.stderr` by default.
+
+    The stacks are those of `traceback.print_stack`. On PyPy there is only that of the caller:
+    to ask for those of other threads may crash it.
+    """
+    if file is None:
+        file = sys.stderr
+    if file is not None:  # as where there is no console
+        file.write("".join(_describe()))  # at once, since others may print too
