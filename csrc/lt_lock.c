@@ -323,6 +323,33 @@ bool lt_lock_try_reserved(lt_lock *lock) {
     return taken;
 }
 
+/* Relaxed: it is a number that guards nothing. */
+static _Atomic int64_t check_after;
+
+void lt_check_after(int64_t ns) { atomic_store_explicit(&check_after, ns, memory_order_relaxed); }
+
+static bool has_no_timeout(int64_t deadline) {
+    return deadline >= LT_FOREVER - 1; /* the latter where it is known not to be in vain */
+}
+
+bool lt_check_is_due(int64_t since, int64_t deadline) {
+    int64_t after = atomic_load_explicit(&check_after, memory_order_relaxed);
+    return after != 0 && has_no_timeout(deadline) && lt_now() - since >= after;
+}
+
+/* The deadline of one sleep: the next check, if there is one. */
+static int64_t next_check(int64_t since, int64_t deadline) {
+    int64_t after = atomic_load_explicit(&check_after, memory_order_relaxed);
+    if (after == 0 || !has_no_timeout(deadline)) {
+        return deadline;
+    }
+    int64_t lasted = lt_now() - since;
+    while (after <= lasted) {
+        after *= 2; /* no overflow: it has lasted that long */
+    }
+    return after < deadline - since ? since + after : deadline;
+}
+
 int lt_lock_acquire_for(lt_lock *lock, const lt_subject *subject, int64_t since, int64_t deadline,
                         const lt_hooks *hooks) {
     if (lt_lock_try(lock)) {
@@ -358,9 +385,10 @@ int lt_lock_acquire_for(lt_lock *lock, const lt_subject *subject, int64_t since,
     enqueue(b, &me);
     lt_mutex_unlock(&b->mutex);
 
+    int64_t until = me.subject.checks ? next_check(since, deadline) : deadline;
     for (;;) {
         bool awake = tries;
-        int why = sleep_in_queue(&me, &awake, deadline, hooks);
+        int why = sleep_in_queue(&me, &awake, until, hooks);
 
         lt_mutex_lock(&b->mutex);
         if (tries) {
@@ -383,7 +411,7 @@ int lt_lock_acquire_for(lt_lock *lock, const lt_subject *subject, int64_t since,
         if (why != LT_WOKEN) {
             dequeue(b, &me); /* and nothing to pass on: claim() has kept the invariant */
             lt_mutex_unlock(&b->mutex);
-            return why == LT_SIGNAL ? LT_INTERRUPTED : LT_TIMED_OUT;
+            return why == LT_SIGNAL || until < deadline ? LT_INTERRUPTED : LT_TIMED_OUT;
         }
         me.notified_at = 0; /* somebody was faster; claim() has set WAITERS */
         me.reserved = false;

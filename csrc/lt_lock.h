@@ -93,6 +93,7 @@ bool lt_lock_is_abandoned(lt_lock *lock);
 typedef struct {
     int kind;
     const _Atomic uintptr_t *owner; /* the ident of the thread that alone can end the wait */
+    bool checks; /* the caller looks whether the wait can end: see lt_check_after() */
 } lt_subject;
 
 enum { LT_FOR_LOCK, LT_FOR_RLOCK, LT_FOR_THREAD };
@@ -109,6 +110,14 @@ static inline int lt_lock_acquire(lt_lock *lock, int64_t since, int64_t deadline
                                   const lt_hooks *hooks) {
     return lt_lock_acquire_for(lock, NULL, since, deadline, hooks);
 }
+
+/* Has waits without a timeout that last for `ns` return LT_INTERRUPTED, in any thread, and again
+ * when they have lasted twice as long, and so on, if who waits says that it then looks whether
+ * the wait can end (`checks`).  0: no more of that from the next waits on. */
+void lt_check_after(int64_t ns);
+
+/* Whether one from `since` has lasted so long. */
+bool lt_check_is_due(int64_t since, int64_t deadline);
 
 /* One that waits, at the moment it was looked at. */
 typedef struct {

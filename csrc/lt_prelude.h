@@ -62,12 +62,14 @@ static int64_t lt_start(void *task, lt_handle *handle, uintptr_t awaited_by, int
 
 #endif
 
+static const lt_subject checked = {.kind = LT_FOR_LOCK, .checks = true};
+
 static int lt_acquire(lt_lock *lock, int64_t since, int64_t deadline) {
-    return lt_lock_acquire(lock, since, deadline, LT_HOOKS);
+    return lt_lock_acquire_for(lock, &checked, since, deadline, LT_HOOKS);
 }
 
 static int lt_racquire(lt_rlock *r, int64_t since, int64_t deadline) {
-    return lt_rlock_acquire(r, since, deadline, LT_HOOKS);
+    return lt_rlock_acquire_for(r, true, since, deadline, LT_HOOKS);
 }
 
 /* Has it again as before it was released all at once; signal handlers that are due run later. */
@@ -75,7 +77,8 @@ static int lt_rrestore(lt_rlock *r, unsigned long count, uintptr_t owner, int64_
                        int64_t deadline) {
     int verdict;
     do {
-        verdict = lt_lock_acquire_for(&r->lock, &LT_RLOCK_SUBJECT(r), since, deadline, LT_HOOKS);
+        verdict =
+            lt_lock_acquire_for(&r->lock, &LT_RLOCK_SUBJECT(r, false), since, deadline, LT_HOOKS);
     } while (verdict == LT_INTERRUPTED);
     if (verdict == LT_ACQUIRED) {
         lt_rlock_own(r, count, owner);
@@ -94,11 +97,11 @@ static bool lt_rtry_is(lt_rlock *r, bool expected) {
 static const int64_t very_long = LT_FOREVER - 1;
 
 static bool lt_wait_is(lt_lock *lock, int64_t since, bool expected) {
-    return (lt_lock_acquire(lock, since, very_long, LT_HOOKS) == LT_ACQUIRED) == expected;
+    return (lt_acquire(lock, since, very_long) == LT_ACQUIRED) == expected;
 }
 
 static bool lt_rwait_is(lt_rlock *r, int64_t since, bool expected) {
-    return (lt_rlock_acquire(r, since, very_long, LT_HOOKS) == LT_ACQUIRED) == expected;
+    return (lt_racquire(r, since, very_long) == LT_ACQUIRED) == expected;
 }
 
 static bool lt_release_is(lt_lock *lock, bool expected) {

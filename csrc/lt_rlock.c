@@ -1,12 +1,13 @@
 /* What of the re-entrant lock is not worth inlining.  lt_rlock.h tells how it works. */
 #include "lt_rlock.h"
 
-int lt_rlock_acquire(lt_rlock *r, int64_t since, int64_t deadline, const lt_hooks *hooks) {
+int lt_rlock_acquire_for(lt_rlock *r, bool checks, int64_t since, int64_t deadline,
+                         const lt_hooks *hooks) {
     int verdict = lt_rlock_try(r);
     if (verdict != LT_TIMED_OUT) {
         return verdict;
     }
-    verdict = lt_lock_acquire_for(&r->lock, &LT_RLOCK_SUBJECT(r), since, deadline, hooks);
+    verdict = lt_lock_acquire_for(&r->lock, &LT_RLOCK_SUBJECT(r, checks), since, deadline, hooks);
     if (verdict == LT_ACQUIRED) {
         lt_rlock_own(r, 1, lt_ident());
     }

@@ -21,11 +21,18 @@ struct lt_rlock {
 };
 
 /* For lt_lock_acquire_for(), where what is waited for is the lock in `r`. */
-#define LT_RLOCK_SUBJECT(r) ((lt_subject){.kind = LT_FOR_RLOCK, .owner = &(r)->owner})
+#define LT_RLOCK_SUBJECT(r, has_checks) \
+    ((lt_subject){.kind = LT_FOR_RLOCK, .owner = &(r)->owner, .checks = (has_checks)})
 
 /* As lt_lock_acquire(), but at once for the owner, or LT_OVERFLOW: `count` cannot become any
  * larger. */
-int lt_rlock_acquire(lt_rlock *r, int64_t since, int64_t deadline, const lt_hooks *hooks);
+int lt_rlock_acquire_for(lt_rlock *r, bool checks, int64_t since, int64_t deadline,
+                         const lt_hooks *hooks);
+
+static inline int lt_rlock_acquire(lt_rlock *r, int64_t since, int64_t deadline,
+                                   const lt_hooks *hooks) {
+    return lt_rlock_acquire_for(r, false, since, deadline, hooks);
+}
 
 /* Gives it back all at once.  Returns the count with which lt_rlock_own() makes it as it was,
  * for who has taken its lock; or 0 when it is not the caller's. */

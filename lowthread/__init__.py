@@ -41,6 +41,7 @@ from lowthread._backend import (
     start_new_thread,
 )
 from lowthread._capi import get_api, get_include
+from lowthread._deadlock import Deadlock, DeadlockError, detect_deadlocks
 from lowthread._excepthook import _excepthook, _ExceptHookArgs
 from lowthread._handle import (
     _make_thread_handle,
@@ -70,6 +71,8 @@ __all__ = [
     "TIMEOUT_MAX",
     "_NAME_MAXLEN",
     "AbandonedLockError",
+    "Deadlock",
+    "DeadlockError",
     "LockState",
     "LockType",
     "Owner",
@@ -95,6 +98,7 @@ __all__ = [
     "allocate_lock",
     "backend",
     "daemon_threads_allowed",
+    "detect_deadlocks",
     "dump",
     "error",
     "exit",
@@ -126,6 +130,7 @@ _ours = {
     *("AbandonedLockError", "PythonFinalizationError", "ThreadHandle", "ThreadStartError"),
     *("__version__", "addressof", "backend", "get_api", "get_include"),
     *("install", "start", "uninstall"),
+    *("Deadlock", "DeadlockError", "detect_deadlocks"),
     *("LockState", "Owner", "Waiter", "dump", "locks", "name_lock"),
 }
 provide({name: globals()[name] for name in __all__ if name not in _ours})

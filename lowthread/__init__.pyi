@@ -37,6 +37,8 @@ __all__ = [
     "TIMEOUT_MAX",
     "_NAME_MAXLEN",
     "AbandonedLockError",
+    "Deadlock",
+    "DeadlockError",
     "LockState",
     "LockType",
     "Owner",
@@ -62,6 +64,7 @@ __all__ = [
     "allocate_lock",
     "backend",
     "daemon_threads_allowed",
+    "detect_deadlocks",
     "dump",
     "error",
     "exit",
@@ -264,6 +267,17 @@ class LockState(NamedTuple):
     held_for: float | None
     waiters: tuple[Waiter, ...]
 
+class Deadlock(NamedTuple):
+    is_certain: bool
+    threads: tuple[Owner, ...]
+    text: str
+
+class DeadlockError(RuntimeError): ...
+
+def detect_deadlocks(
+    after: float | None = 1.0,
+    on_deadlock: Literal["report", "raise"] | Callable[[Deadlock], object] = "report",
+) -> None: ...
 def locks() -> list[LockState]: ...
 def dump(file: SupportsWrite[str] | None = None) -> None: ...
 def name_lock(lock: lock | RLock, name: str | None, /) -> None: ...

@@ -9,6 +9,7 @@ import sys
 
 from lowthread._arguments import FOREVER, timeout_in_ns
 from lowthread._builtin import builtin, unannotated
+from lowthread._check import check
 from lowthread._final import Final, name_of, no_pickle
 from lowthread._hooks import report_unraisable
 from lowthread._load import ffi, lib, native
@@ -63,6 +64,8 @@ def join(cell: HandleCell, ns: int) -> bool:
         if verdict == lib.LT_IS_SELF:
             raise RuntimeError("Cannot join current thread")
         run_signal_handlers()
+        if lib.lt_check_is_due(since, deadline):
+            check(int(ffi.cast("uintptr_t", cell)), lib.LT_FOR_THREAD, since)
 
 
 def wait_to_join(timeout: float | SupportsIndex | None) -> int:

@@ -38,6 +38,7 @@ def set_callbacks(
     is_finalizing: Callable[[], bool],
     finalization_error: type[BaseException],
     abandoned: Callable[[lock | RLock, int, bool], BaseException | None],
+    check: Callable[[int, int, int], object],
     /,
 ) -> None: ...
 def start(

@@ -136,7 +136,8 @@ if native:
 os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
 
 
-def _can_be_released_by_a_handler() -> bool:
+def can_be_released_by_a_handler() -> bool:
+    """Return whether the program handles signals in Python, so that a handler may end a wait."""
     handlers = map(signal.getsignal, signal.valid_signals())
     return any(callable(h) and h is not signal.default_int_handler for h in handlers)
 
@@ -152,7 +153,7 @@ def abandoned(
     cell: its `lt_lock *`, or the address of that.
     runs_handlers: whether signal handlers run during the wait.
     """
-    if runs_handlers and _can_be_released_by_a_handler():
+    if runs_handlers and can_be_released_by_a_handler():
         return None
     cell = ffi.cast("lt_lock *", cell)
     holders = [

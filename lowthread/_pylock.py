@@ -7,6 +7,7 @@ from _weakref import ref
 
 from lowthread._arguments import FOREVER, UNSET, wait_in_ns
 from lowthread._builtin import unannotated
+from lowthread._check import check
 from lowthread._final import Final, name_of, no_pickle
 from lowthread._load import PYPY, check_signals, ffi, lib
 from lowthread._never import LAST_WAIT as _LAST_WAIT
@@ -36,6 +37,7 @@ _TIMED_OUT = lib.LT_TIMED_OUT
 _NOT_HELD = lib.LT_NOT_HELD
 _ABANDONED = lib.LT_ABANDONED
 _is_abandoned = lib.lt_lock_is_abandoned
+_check_is_due = lib.lt_check_is_due
 _ident = lib.lt_ident
 _kill = signal.pthread_kill
 _cast = ffi.cast
@@ -46,10 +48,17 @@ _lock_pointer = _new_cell
 VERY_LONG = FOREVER - 1
 
 
-def wait_for(lock: object, cell: LockCell | RLockCell, ns: int, wait: Wait = _wait) -> bool:
+def wait_for(
+    lock: object,
+    cell: LockCell | RLockCell,
+    ns: int,
+    wait: Wait = _wait,
+    kind: int = lib.LT_FOR_LOCK,
+) -> bool:
     """Wait for a lock, for at most `ns`; return whether it was taken.
 
     cell: what `wait` takes for it, an `lt_lock *` or `lt_rlock *`.
+    kind: which of these.
 
     A handler that raises when the lock has been taken already leaves it so, as if it had come when
     the caller has it: a caller that is in a `with` statement of this lock, as a `Condition` that
@@ -79,6 +88,13 @@ def wait_for(lock: object, cell: LockCell | RLockCell, ns: int, wait: Wait = _wa
         # A signal handler may be due. If it raises, the lock is not held, and if it does
         # not, the wait goes on to the same deadline, in the same place of the queue.
         run_signal_handlers()
+        check_wait(cell, kind, since, deadline)
+
+
+def check_wait(cell: LockCell | RLockCell, kind: int, since: int, deadline: int) -> None:
+    """Look whether a wait can end, if that is asked for and it has lasted; raise to end it."""
+    if _check_is_due(since, deadline):
+        check(int(_cast("uintptr_t", cell)), kind, since)
 
 
 def refuse_if_abandoned(
@@ -91,16 +107,21 @@ def refuse_if_abandoned(
             raise error
 
 
-def prepare_to_wait(lock: object, cell: LockCell | RLockCell, is_new: bool, wait: Wait) -> bool:
+def prepare_to_wait(
+    lock: object, cell: LockCell | RLockCell, since: int | None, wait: Wait, kind: int
+) -> bool:
     """Do what `wait_for` does around its waits, for one without end that others do.
+
+    since: when the wait began; None if it is about to.
 
     Return whether the lock has been taken already, which is so where it is that or nothing.
     """
-    if is_new and is_last_thread():  # which runs no handlers, so that none comes in between
-        return wait_for(lock, cell, FOREVER, wait)
+    if since is None and is_last_thread():  # which runs no handlers, so none comes in between
+        return wait_for(lock, cell, FOREVER, wait, kind)
     refuse_if_abandoned(lock, cell)
-    if not is_new:
+    if since is not None:
         run_signal_handlers()
+        check_wait(cell, kind, since, VERY_LONG)
     return False
 
 
@@ -116,8 +137,8 @@ def run_signal_handlers() -> None:
         _kill(_ident(), 0)
 
 
-def _prepare(self: lock, is_new: bool) -> bool:
-    return prepare_to_wait(self, _cell_of(self), is_new, _wait)
+def _prepare(self: lock, since: int | None) -> bool:
+    return prepare_to_wait(self, _cell_of(self), since, _wait, lib.LT_FOR_LOCK)
 
 
 def _complain(*_: object) -> NoReturn:

@@ -40,16 +40,17 @@ _wait = lib.lt_racquire
 _ACQUIRED = lib.LT_ACQUIRED
 _NOT_HELD = lib.LT_NOT_HELD
 _OVERFLOW = lib.LT_OVERFLOW
+_KIND = lib.LT_FOR_RLOCK
 _ABANDONED = lib.LT_ABANDONED
 _now = lib.lt_now
 _restore = lib.lt_rrestore
 
 
-def _prepare(self: RLock, is_new: bool) -> bool:
+def _prepare(self: RLock, since: int | None) -> bool:
     cell = _cell_of(self)
     if _my_count(cell) == UNSIGNED_LONG_MAX:
         raise _overflow()
-    return prepare_to_wait(self, cell, is_new, _wait)
+    return prepare_to_wait(self, cell, since, _wait, _KIND)
 
 
 def _complain(*_: object) -> NoReturn:
@@ -204,7 +205,7 @@ def _acquire_later(self: RLock, cell: RLockCell, ns: int, verdict: int) -> bool:
     """Do what is left of `acquire` when the verdict of a try was another than that."""
     if verdict == _OVERFLOW:
         raise _overflow()
-    return ns > 0 and wait_for(self, cell, ns, _wait)
+    return ns > 0 and wait_for(self, cell, ns, _wait, _KIND)
 
 
 def share_rlock(rlock: RLock) -> RLockCell:

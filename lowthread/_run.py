@@ -19,6 +19,7 @@ from importlib.machinery import BuiltinImporter, SourceFileLoader, SourcelessFil
 from importlib.util import MAGIC_NUMBER
 from runpy import _run_module_as_main  # type: ignore[attr-defined]  # what `python -m` calls
 
+from lowthread._deadlock import detect_deadlocks
 from lowthread._install import install
 from lowthread._load import PYPY
 from lowthread._version import __version__
@@ -32,10 +33,10 @@ if TYPE_CHECKING:
     Run = Callable[[str, list[str]], None]
 
 USAGE = """\
-usage: python -m lowthread [--children] program.py [argument ...]
-       python -m lowthread [--children] -m module [argument ...]
-       python -m lowthread [--children] -c code [argument ...]
-       python -m lowthread [--children] - [argument ...]
+usage: python -m lowthread [option ...] program.py [argument ...]
+       python -m lowthread [option ...] -m module [argument ...]
+       python -m lowthread [option ...] -c code [argument ...]
+       python -m lowthread [option ...] - [argument ...]
        python -m lowthread --info | --version | --help
 """
 
@@ -49,6 +50,9 @@ lowthread, and `threading`, `queue`, `concurrent.futures` and so on run on it.
   --children   child interpreters too: of subprocess, multiprocessing, os.system and the like.
                They are found by PYTHONPATH and LOWTHREAD_CHILDREN in the environment, so not if
                they are started with -E, -I or -S, or without that environment.
+  --deadlocks[=SECONDS]
+               look for threads that wait for each other, and tell of them on standard error, when
+               a wait without a timeout has lasted that long; 1 second by default
   --info       tell what there is: interpreter, backend, way to wait, limits
   --version    tell the version
   --help       tell this
@@ -60,18 +64,22 @@ Options of the interpreter come first: python -X dev -W error -m lowthread progr
 def main() -> None:
     """Do what `sys.argv` says."""
     children = False
+    deadlocks: float | None = None
     rest = sys.argv[1:]
     while rest and rest[0].startswith("--"):
         option = rest.pop(0)
-        if option == "--children":
+        option, _, value = option.partition("=")
+        if option == "--children" and not value:
             children = True
-        elif option in _TELL:
+        elif option == "--deadlocks":
+            deadlocks = _seconds(option, value) if value else 1.0
+        elif option in _TELL and not value:
             if rest:
                 _refuse(f"{option} stands alone")
             print(_TELL[option]())
             return
         else:
-            _refuse(f"unknown option {option}")
+            _refuse(f"unknown option {option}{'=' + value if value else ''}")
     if rest and rest[0] == "-h":
         print(_help())
         return
@@ -79,7 +87,19 @@ def main() -> None:
     if children:
         _carry_into_children()
     install()
+    if deadlocks is not None:
+        detect_deadlocks(deadlocks)
     run(what, args)
+
+
+def _seconds(option: str, value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < 1e9:
+        _refuse(f"{option} takes a positive number of seconds, not {value!r}")
+    return seconds
 
 
 def _parse_program(rest: list[str]) -> tuple[Run, str, list[str]]:

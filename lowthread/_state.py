@@ -12,6 +12,7 @@ import sys
 from collections import namedtuple
 from weakref import ref
 
+from lowthread import _pylock, _pyrlock
 from lowthread._arguments import FOREVER
 from lowthread._backend import RLock, addressof, allocate_lock, backend, lock
 from lowthread._builtin import unannotated
@@ -21,7 +22,7 @@ from lowthread._threadlocal import threads_of_ours
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import FrameType
     from typing import Any, Protocol
 
@@ -62,9 +63,9 @@ class LockState(namedtuple("LockState", "kind address name owner held_for waiter
     kind: "lock", "RLock", or "thread" for one that is being joined.
     address: that of the lock, as `addressof` tells it, an int; of a thread that of its handle.
     name: the name given with `name_lock`, a str, or None.
-    owner: an `Owner`. Of an `RLock` it is the thread that has it; of a `lock`, the thread that took
-    it, which need not be the one that will release it; of a thread, that itself. None if nobody has
-    it, being handed over to a waiter just now, or if the thread that took it cannot be told.
+    owner: an `Owner`. Of an `RLock` it is the thread that has it; of a `lock`, the thread that
+    took it, which need not be the one that will release it; of a thread, that itself. None if
+    nobody has it, being handed over just now, or if the thread that took it cannot be told.
     held_for: for how many seconds it has been held at least, a float: since somebody first had to
     wait for it. None where that is not known.
     waiters: a tuple of `Waiter`, who came first being the first.
@@ -74,7 +75,7 @@ class LockState(namedtuple("LockState", "kind address name owner held_for waiter
     __module__ = "lowthread"
 
 
-_KINDS = {lib.LT_FOR_LOCK: "lock", lib.LT_FOR_RLOCK: "RLock", lib.LT_FOR_THREAD: "thread"}
+KINDS = {lib.LT_FOR_LOCK: "lock", lib.LT_FOR_RLOCK: "RLock", lib.LT_FOR_THREAD: "thread"}
 
 # By address: what the lock is still to be, and its name.
 _names: dict[int, tuple[ref[Any], str]] = {}
@@ -88,14 +89,15 @@ def _offset(probe: Any) -> int:
 _OFFSETS = (_offset(allocate_lock()), _offset(RLock())) if backend == "native" else None
 
 
-def _address_of(thing: Any) -> int | None:
-    """Return what addressof() does, without making it slower; None for what is no lock."""
+def address_of(thing: Any) -> int | None:
+    """Return what addressof() does, without marking the lock; None for what is no lock."""
     is_rlock = issubclass(type(thing), RLock)
     if not is_rlock and type(thing) is not lock:
         return None
     if _OFFSETS is not None:
         return id(thing) + _OFFSETS[is_rlock]
-    return addressof(thing)  # there, nothing depends on it
+    cell_of: Any = _pyrlock._cell_of if is_rlock else _pylock._cell_of
+    return int(ffi.cast("uintptr_t", cell_of(thing)))
 
 
 @unannotated
@@ -107,7 +109,7 @@ def name_lock(lock: Any, name: str | None, /) -> None:
 
     Raises TypeError for anything else.
     """
-    address = _address_of(lock)
+    address = address_of(lock)
     if address is None:
         raise TypeError(
             "name_lock() argument must be a lowthread.lock or lowthread.RLock, not "
@@ -128,20 +130,20 @@ def name_lock(lock: Any, name: str | None, /) -> None:
 
 
 # What the core tells of one that waits; see lt_wait_seen in csrc/lt_lock.h.
-_Wait = namedtuple("_Wait", "lock waiter owner word kind since deadline held_from")
+Wait = namedtuple("Wait", "lock waiter owner word kind since deadline held_from")
 
 
-def _waits() -> list[_Wait]:
+def seen_waits() -> list[Wait]:
     room = 64
     while True:
         seen = ffi.new("lt_wait_seen[]", room)
         count = lib.lt_waits(seen, room)
         if count <= room:
-            return [_Wait(*(getattr(seen[i], f) for f in _Wait._fields)) for i in range(count)]
+            return [Wait(*(getattr(seen[i], f) for f in Wait._fields)) for i in range(count)]
         room = 2 * count
 
 
-def _thread_names() -> dict[int, str]:
+def names_of_threads() -> dict[int, str]:
     """Return what `threading` calls its threads, without its lock and what others derived."""
     active = getattr(sys.modules.get("threading"), "_active", {})
     names = {ident: vars(thread).get("_name") for ident, thread in active.copy().items()}
@@ -157,16 +159,21 @@ def _frames() -> dict[int, FrameType]:
     return {lib.lt_ident(): sys._getframe()}
 
 
-def _idents(waits: list[_Wait]) -> set[int]:
+def name_of_lock(address: int) -> str | None:
+    known = _names.get(address)
+    return known[1] if known is not None and known[0]() is not None else None
+
+
+def idents_of(waits: Iterable[Wait]) -> set[int]:
     """Return the identifiers of all threads that are known of."""
     idents = {wait.waiter for wait in waits}
-    idents.update(_thread_names(), _frames())
+    idents.update(names_of_threads(), _frames())
     if not native:
         idents.update((_get_main_thread_ident(), *threads_of_ours()))
     return idents
 
 
-def _owner(wait: _Wait, idents: set[int]) -> int | None:
+def owner_of(wait: Wait, idents: set[int]) -> int | None:
     owner: int = wait.owner
     if owner:
         return owner
@@ -188,8 +195,8 @@ def locks() -> list[LockState]:
     Waits for the interpreter's own locks, such as those of `queue.SimpleQueue` on CPython, cannot
     be seen.
     """
-    waits = _waits()
-    names, idents = _thread_names(), _idents(waits)
+    waits = seen_waits()
+    names, idents = names_of_threads(), idents_of(waits)
     now = lib.lt_now()
     found: dict[int, LockState] = {}
     for wait in waits:
@@ -202,12 +209,11 @@ def locks() -> list[LockState]:
         )
         state = found.get(wait.lock)
         if state is None:
-            ident = _owner(wait, idents)
-            known = _names.get(wait.lock)
+            ident = owner_of(wait, idents)
             state = LockState(
-                _KINDS[wait.kind],
+                KINDS[wait.kind],
                 wait.lock,
-                known[1] if known is not None and known[0]() is not None else None,
+                name_of_lock(wait.lock),
                 None if ident is None else Owner(ident, names.get(ident)),
                 (now - wait.held_from) / 1e9 if wait.held_from else None,
                 (),
@@ -216,19 +222,18 @@ def locks() -> list[LockState]:
     return list(found.values())
 
 
-def _say_thread(ident: int, name: str | None) -> str:
+def say_thread(ident: int, name: str | None) -> str:
     return f'"{name}" ({ident:#x})' if name else f"{ident:#x}"
 
 
-def _say_lock(state: LockState) -> str:
-    name = f' "{state.name}"' if state.name else ""
-    return f"{state.kind} {state.address:#x}{name}"
+def say_lock(kind: str, address: int, name: str | None) -> str:
+    return f'{kind} {address:#x} "{name}"' if name else f"{kind} {address:#x}"
 
 
 def _say_owner(state: LockState) -> str:
     if state.owner is None:
         return "it is not known by whom it is held"
-    thread = f"thread {_say_thread(*state.owner)}"
+    thread = f"thread {say_thread(*state.owner)}"
     if state.kind == "thread":
         return f"that is {thread}"
     # Of a lock it is known who took it, and any thread may release it.
@@ -240,7 +245,7 @@ def _say_owner(state: LockState) -> str:
 def _say_wait(state: LockState, waiter: Waiter) -> str:
     timeout = "without a timeout" if waiter.timeout is None else f"of {waiter.timeout:g} s"
     return (
-        f"  - waits for {_say_lock(state)}, {waiter.waiting_for:.3f} s {timeout}: "
+        f"  - waits for {say_lock(*state[:3])}, {waiter.waiting_for:.3f} s {timeout}: "
         f"{_say_owner(state)}\n"
     )
 
@@ -248,7 +253,7 @@ def _say_wait(state: LockState, waiter: Waiter) -> str:
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
-def _stack(frame: FrameType | None) -> list[str]:
+def stack_of(frame: FrameType | None) -> list[str]:
     """Return the lines of a stack, the most recent call last, without our own frames there."""
     import traceback
 
@@ -259,24 +264,24 @@ def _stack(frame: FrameType | None) -> list[str]:
 
 def _describe() -> Iterator[str]:
     states = locks()
-    names, frames = _thread_names(), _frames()
+    names, frames = names_of_threads(), _frames()
     waits = {waiter.ident: (state, waiter) for state in states for waiter in state.waiters}
     idents: list[int] = [*frames, *(ident for ident in waits if ident not in frames)]
     main = _get_main_thread_ident()
     idents.sort(key=lambda ident: ident != main)
     yield f"{len(idents)} threads known, {len(waits)} of them waiting:\n"
     for ident in idents:
-        yield f"\nThread {_say_thread(ident, names.get(ident))}"
+        yield f"\nThread {say_thread(ident, names.get(ident))}"
         yield " (main)" if ident == main else ""
         yield " (most recent call last):\n" if ident in frames else ": its stack is not known\n"
-        yield from _stack(frames.get(ident))
+        yield from stack_of(frames.get(ident))
         if ident in waits:
             yield _say_wait(*waits[ident])
     if states:
         yield "\nWaited for:\n"
     for state in states:
-        who = ", ".join(_say_thread(*waiter[:2]) for waiter in state.waiters)
-        yield f"  {_say_lock(state)}: {_say_owner(state)}; waited for by {who}\n"
+        who = ", ".join(say_thread(*waiter[:2]) for waiter in state.waiters)
+        yield f"  {say_lock(*state[:3])}: {_say_owner(state)}; waited for by {who}\n"
 
 
 @unannotated

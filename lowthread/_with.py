@@ -76,18 +76,22 @@ class _Wait:
 
     def prepare(self, _: object) -> bool:
         """Before the first wait: do all that may raise; return whether that took the lock."""
-        if self.enter.prepare(self.lock, True):
+        if self.enter.prepare(self.lock, None):
             return True
-        wait = MethodType(MethodType(self.enter.wait, self.enter.cell_of(self.lock)), _now())
-        again = MethodType(MethodType(_prepare_again, self.enter), self.lock)  # without a cycle
+        since = _now()
+        wait = MethodType(MethodType(self.enter.wait, self.enter.cell_of(self.lock)), since)
+        again: Any = MethodType(
+            MethodType(_prepare_again, self.enter), self.lock
+        )  # without a cycle
+        again = MethodType(again, since)
         steps = cycle((_Step(wait), _Step(again)))
         self.__eq__ = MethodType(contains, steps)  # type: ignore[method-assign]  # a slot
         return False
 
 
-def _prepare_again(enter: Enter, lock: Any, _: object) -> bool:
+def _prepare_again(enter: Enter, lock: Any, since: int, _: object) -> bool:
     """Do the same before each other wait."""
-    return enter.prepare(lock, False)
+    return enter.prepare(lock, since)
 
 
 @unannotated
@@ -97,8 +101,8 @@ class Enter:
     method: the same as a method in Python.
     take: a function of the core that takes the lock if that can be done at once.
     wait: one that waits and takes it, from a given time; false: it was interrupted.
-    prepare: prepare(lock, is_new) is called before each wait, and may raise; true: it has taken
-    the lock.
+    prepare: prepare(lock, since) is called before each wait, and may raise; since is when that
+    began, or None before the first. True: it has taken the lock.
 
     To be set: cell_of, a function that returns a lock's `lt_lock *` or `lt_rlock *`.
     """
@@ -110,7 +114,7 @@ class Enter:
         method: Callable[..., bool],
         take: Callable[..., bool],
         wait: Callable[..., bool],
-        prepare: Callable[[Any, bool], bool],
+        prepare: Callable[[Any, int | None], bool],
     ) -> None:
         self.method = method
         self.take = take

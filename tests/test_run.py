@@ -308,6 +308,13 @@ def test_it_runs_on_lowthread(how, tmp_path):
         (["--children"], "no program is given"),
         (["--unknown", "x.py"], "unknown option --unknown"),
         (["--info", "x.py"], "--info stands alone"),
+        (["--info=1"], "unknown option --info=1"),
+        (["--children=1", "x.py"], "unknown option --children=1"),
+        (["--deadlocks=0", "x.py"], "--deadlocks takes a positive number of seconds, not '0'"),
+        (
+            ["--deadlocks=soon", "x.py"],
+            "--deadlocks takes a positive number of seconds, not 'soon'",
+        ),
         (["-x"], "unknown option -x; options of python itself come before -m lowthread"),
         (["-m"], "-m needs a module after it"),
         (["--children", "-c"], "-c needs a program text after it"),
@@ -318,7 +325,7 @@ def test_a_wrong_command_line(arguments, why, tmp_path):
     assert (code, out) == (2, "")
     first, second, *_ = err.splitlines()
     assert first == f"lowthread: {why}"
-    assert second.startswith("usage: python -m lowthread [--children] program.py")
+    assert second.startswith("usage: python -m lowthread [option ...] program.py")
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])

@@ -168,8 +168,9 @@ def test_a_condition_that_takes_its_lock_again():
 
 
 def test_names_of_threads_are_those_of_threading():
-    assert run_script(
-        """
+    assert (
+        run_script(
+            """
         import lowthread
         lowthread.install()
         import threading, time
@@ -183,7 +184,9 @@ def test_names_of_threads_are_those_of_threading():
         print(state.owner.name, state.waiters[0].name)
         lock.release()
         """
-    ).ok() == "MainThread a name\n"
+        ).ok()
+        == "MainThread a name\n"
+    )
 
 
 def test_many_are_told():
@@ -269,7 +272,7 @@ def test_a_name_does_not_make_a_lock_slower():
         lowthread.addressof(marked)
         # The core's lock, and the mark behind it.
         named, shared, plain = (
-            ctypes.string_at(lowthread._state._address_of(thing), 8)
+            ctypes.string_at(lowthread._state.address_of(thing), 8)
             for thing in (lock, marked, make())
         )
         assert named == plain != shared

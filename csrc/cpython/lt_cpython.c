@@ -524,6 +524,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->is_finalizing);
     Py_VISIT(state->finalization_error);
     Py_VISIT(state->abandoned);
+    Py_VISIT(state->check);
     return 0;
 }
 
@@ -540,6 +541,7 @@ static void module_free(void *module) {
     Py_XDECREF(state->is_finalizing);
     Py_XDECREF(state->finalization_error);
     Py_XDECREF(state->abandoned);
+    Py_XDECREF(state->check);
 }
 
 static PyMethodDef methods[] = {

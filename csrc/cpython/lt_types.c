@@ -167,6 +167,17 @@ static bool may_wait(lt_state *state, PyObject *self, lt_lock *lock, int how) {
     return may;
 }
 
+/* Asks whether the wait can end; if it is to be ended, there is an exception. */
+static bool may_go_on(lt_state *state, lt_lock *lock, int kind, int64_t since) {
+    if (state == NULL || state->check == NULL) {
+        return true;
+    }
+    PyObject *done = PyObject_CallFunction(state->check, "NiL", PyLong_FromVoidPtr(lock), kind,
+                                           (long long)since);
+    Py_XDECREF(done);
+    return done != NULL;
+}
+
 int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how) {
     lt_state *state = state_of(self);
     int64_t since = lt_now();
@@ -178,9 +189,13 @@ int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how) {
         bool may_change = !lt_lock_is_held(lock) || (how & LT_IS_SENTINEL);
         deadline = since + (may_change ? 2 * lt_lock_lapse_ns : 0);
     }
-    const lt_subject *subject = (how & LT_IS_RLOCK) ? &LT_RLOCK_SUBJECT((lt_rlock *)lock) : NULL;
+    bool checks = !(how & LT_LEAVES_HANDLERS);
+    lt_subject subject = {.kind = LT_FOR_LOCK, .checks = checks};
+    if (how & LT_IS_RLOCK) {
+        subject = LT_RLOCK_SUBJECT((lt_rlock *)lock, checks);
+    }
     for (;;) {
-        switch (lt_lock_acquire_for(lock, subject, since, deadline, &lt_gil_hooks)) {
+        switch (lt_lock_acquire_for(lock, &subject, since, deadline, &lt_gil_hooks)) {
         case LT_ACQUIRED:
             return 1;
         case LT_TIMED_OUT:
@@ -202,7 +217,13 @@ int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how) {
             deadline--; /* which is as long, but not for ever */
             break;
         default:
-            if (!(how & LT_LEAVES_HANDLERS) && PyErr_CheckSignals() < 0) {
+            if (!checks) {
+                break;
+            }
+            if (PyErr_CheckSignals() < 0) {
+                return -1;
+            }
+            if (lt_check_is_due(since, deadline) && !may_go_on(state, lock, subject.kind, since)) {
                 return -1;
             }
         }

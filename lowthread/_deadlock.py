@@ -1,0 +1,337 @@
+"""Looks for deadlocks: threads of which each waits for what another of them has.
+
+There is no thread that watches. Whoever waits without a timeout looks for itself when the wait has
+lasted for so long: of threads that wait for each other, the last one to begin finds the rest of
+them waiting. Until then nobody does more than without it.
+"""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import os
+import sys
+from collections import namedtuple
+
+from lowthread._arguments import FOREVER
+from lowthread._builtin import unannotated
+from lowthread._check import lookers
+from lowthread._interpreter import _get_main_thread_ident
+from lowthread._load import ffi, lib
+from lowthread._never import can_be_released_by_a_handler, is_last_thread
+from lowthread._state import (
+    KINDS,
+    Owner,
+    Wait,
+    address_of,
+    idents_of,
+    name_of_lock,
+    names_of_threads,
+    owner_of,
+    say_lock,
+    say_thread,
+    seen_waits,
+    stack_of,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+    from typing import Any, Literal
+
+# As in lowthread/_state.py.
+# pyright: reportUntypedNamedTuple=false
+
+
+class DeadlockError(RuntimeError):
+    """A wait would never end, as threads wait for each other; see `detect_deadlocks`.
+
+    The wait is over without the lock. The message tells the threads and the locks.
+    """
+
+    __module__ = "lowthread"
+
+
+class Deadlock(namedtuple("Deadlock", "is_certain threads text")):
+    """Threads that wait for each other, or all threads of a process, waiting.
+
+    is_certain: true if nobody else can end that. False if a `lock` is among what they wait for:
+    any thread may release one, though it was taken by one of these.
+    threads: a tuple of `Owner`, each waiting for the next, and the last for the first; or all of
+    them, if there is nobody who could end any of their waits.
+    text: what is printed of it, a str.
+    """
+
+    __slots__ = ()
+    __module__ = "lowthread"
+
+
+# How to react; None while nobody looks.
+_reaction: Any = None
+
+# What has been found, that it is told once: by the waits, and by whom.
+_found: dict[frozenset[tuple[int, int]], object] = {}
+
+# By thread: since when it waits, its stack, and where it took what it has, as it was when it looked.
+_notes: dict[int, tuple[int, list[str], dict[int, str]]] = {}
+
+_looking: set[int] = set()
+
+
+@unannotated
+def detect_deadlocks(
+    after: float | None = 1.0,
+    on_deadlock: Literal["report", "raise"] | Callable[[Deadlock], object] = "report",
+) -> None:
+    """Have waits without a timeout look whether they can end, when they have lasted.
+
+    after: the seconds after which they look, an int or a float; None: they do not any more.
+    on_deadlock: "report" prints what was found to `sys.stderr`, once. "raise" ends one of the
+    waits, that of the thread which has found it, with `DeadlockError`. A callable is called in
+    that thread with a `Deadlock`; what it raises ends the wait.
+
+    Found are threads that wait for each other, for locks or to join each other, and that all
+    threads of the process wait without a timeout, if it has no others than Python's and the main
+    thread no signal handlers that could end its wait. The latter on Linux only.
+
+    Not among them is a thread that waits for a `lock` which it took itself, since that is how
+    `threading.Condition` waits, and so `Event`, `Semaphore`, `Barrier` and `queue.Queue`.
+
+    Raises ValueError for a time that is not positive or another word; TypeError for anything else.
+    """
+    global _reaction
+    if after is None:
+        lookers.clear()
+        lib.lt_check_after(0)
+        return
+    if not isinstance(after, (int, float)):
+        raise TypeError(f"after must be a number of seconds or None, not {type(after).__name__}")
+    if not 0 < after < 1e9:
+        raise ValueError(f"after must be a positive number of seconds, not {after!r}")
+    if isinstance(on_deadlock, str):
+        if on_deadlock not in ("report", "raise"):
+            raise ValueError(
+                f"on_deadlock must be 'report', 'raise' or a callable, not {on_deadlock!r}"
+            )
+    elif not callable(on_deadlock):
+        raise TypeError(
+            "on_deadlock must be 'report', 'raise' or a callable, not "
+            f"{type(on_deadlock).__name__}"
+        )
+    _reaction = on_deadlock
+    import traceback  # noqa: F401  -- now, since an import takes locks
+
+    lookers[:] = [_look]
+    lib.lt_check_after(max(1, int(after * 1e9)))
+
+
+def _look(address: int, kind: int, since: int) -> None:
+    me = lib.lt_ident()
+    if me in _looking:  # to look, or to tell, takes a lock
+        return
+    _looking.add(me)
+    try:
+        found = _find(me, Wait(address, me, 0, 0, kind, since, FOREVER, 0))
+    finally:
+        _looking.discard(me)
+    if found is None:
+        return
+    if callable(_reaction):
+        _reaction(found)
+    elif _reaction == "raise":
+        raise DeadlockError(found.text)
+    elif sys.stderr is not None:
+        try:
+            sys.stderr.write(found.text)
+        except (OSError, ValueError):  # it is closed
+            pass
+
+
+class _Graph:
+    """Who waits without a timeout for whom."""
+
+    def __init__(self, me: int, mine: Wait) -> None:
+        self.waits = {w.waiter: w for w in seen_waits() if w.deadline >= FOREVER - 1}
+        self.waits[me] = _as_seen(mine)
+        self.idents = idents_of(self.waits.values())
+        self.owners = {i: owner_of(w, self.idents) for i, w in self.waits.items()}
+
+    def cycle(self, me: int) -> list[int] | None:
+        """Return the threads of whom each waits for the next, from `me` on."""
+        path = [me]
+        while path[-1] in self.waits:
+            owner = self.owners[path[-1]]
+            if owner == me and len(path) > 1:
+                return path
+            if owner is None or owner in path:  # waits for itself, or is not one of them
+                return None
+            path.append(owner)
+        return None
+
+    def all_threads(self) -> list[int] | None:
+        """Return all threads, if there is none that could end any of their waits."""
+        if self.idents - self.waits.keys() or is_last_thread():
+            return None
+        try:
+            if len(os.listdir("/proc/self/task")) != len(self.idents):
+                return None
+        except OSError:
+            return None
+        main = _get_main_thread_ident()
+        if main in self.waits and can_be_released_by_a_handler():
+            return None
+        return sorted(self.idents, key=lambda ident: ident != main)
+
+
+def _as_seen(mine: Wait) -> Any:
+    """Return a wait that is not in the queue while its thread looks, as if it was."""
+    word = owner = 0
+    if mine.kind == lib.LT_FOR_THREAD:
+        owner = lib.lt_handle_ident(ffi.cast("lt_handle *", mine.lock))
+    else:
+        word = ffi.cast("lt_lock *", mine.lock).word
+    if mine.kind == lib.LT_FOR_RLOCK:
+        owner = lib.lt_rlock_owner(ffi.cast("lt_rlock *", mine.lock))
+    return mine._replace(owner=owner, word=word)
+
+
+def _find(me: int, mine: Wait) -> Deadlock | None:
+    frame = sys._getframe(1)
+    _notes[me] = mine.since, stack_of(frame), _taken_in(frame)
+    once = _Graph(me, mine)
+    threads = once.cycle(me)
+    is_cycle = threads is not None
+    if threads is None:
+        threads = once.all_threads()
+    if threads is None:
+        return None
+    # What was seen of two locks need not have been so at one time. Who waits the same wait both
+    # times has not taken or released anything in between: then it was, between the two looks.
+    again = _Graph(me, mine)
+    if (again.cycle(me) if is_cycle else again.all_threads()) != threads:
+        return None
+    waits = [once.waits[ident] for ident in threads]
+    if [again.waits[ident].since for ident in threads] != [w.since for w in waits]:
+        return None
+    mark = object()
+    key = frozenset((w.waiter, w.since) for w in waits)
+    if _found.setdefault(key, mark) is not mark:
+        return None
+    names = names_of_threads()
+    is_certain = not is_cycle or all(w.kind != lib.LT_FOR_LOCK for w in waits)
+    return Deadlock(
+        is_certain,
+        tuple(Owner(ident, names.get(ident)) for ident in threads),
+        "".join(_tell(waits, once.owners, names, is_cycle, is_certain)),
+    )
+
+
+def _tell(
+    waits: list[Any],
+    owners: dict[int, int | None],
+    names: dict[int, str],
+    is_cycle: bool,
+    is_certain: bool,
+) -> Iterator[str]:
+    count = len(waits)
+    if not is_cycle:
+        who = "the only thread waits" if count == 1 else f"all {count} threads wait"
+        yield f"lowthread: {who} for ever\n"
+    elif is_certain:
+        yield f"lowthread: found a deadlock: {count} threads wait for each other\n"
+    else:
+        yield (
+            f"lowthread: found what looks like a deadlock: {count} threads wait for each other "
+            "(unless another thread releases a lock that one of these took)\n"
+        )
+    # Of those who have looked in this wait; others may not have come to that.
+    notes = {
+        w.waiter: _notes[w.waiter]
+        for w in waits
+        if _notes.get(w.waiter, (None, [], {}))[0] == w.since
+    }
+    for wait in waits:
+        owner = owners[wait.waiter]
+        lock = say_lock(KINDS[wait.kind], wait.lock, name_of_lock(wait.lock))
+        yield f"  thread {say_thread(wait.waiter, names.get(wait.waiter))} waits for {lock}"
+        if owner is not None:
+            verb = {"lock": "taken by", "RLock": "held by", "thread": "that is"}[KINDS[wait.kind]]
+            itself = owner == wait.waiter
+            yield f", {verb} {'itself' if itself else 'thread ' + say_thread(owner, names.get(owner))}"
+            place = notes[owner][2].get(wait.lock) if owner in notes else None
+            yield f" in {place}" if place else ""
+        yield "\n"
+    for wait in waits:
+        yield f"Thread {say_thread(wait.waiter, names.get(wait.waiter))}"
+        if wait.waiter in notes:
+            yield " (most recent call last):\n"
+            yield from notes[wait.waiter][1]
+        else:
+            yield ": its stack is not known\n"
+
+
+# ---- where a thread took what it has ----
+
+
+def _taken_in(frame: FrameType | None) -> dict[int, str]:
+    """Return the places of the `with` statements that a stack is in, by their locks' addresses."""
+    places: dict[int, str] = {}
+    while frame is not None:
+        for node in _with_statements(frame):
+            for item in node.items:
+                found = _evaluate(item.context_expr, frame)
+                for thing in (found, *_attributes(found)):
+                    address = address_of(thing)
+                    if address is not None:
+                        code = frame.f_code
+                        place = f'File "{code.co_filename}", line {node.lineno}, in {code.co_name}'
+                        places.setdefault(address, place)
+        frame = frame.f_back
+    return places
+
+
+_trees: dict[str, list[Any]] = {}
+
+
+def _with_statements(frame: FrameType) -> list[Any]:
+    """Return the `with` statements in whose bodies a frame is, or which it is entering."""
+    name = frame.f_code.co_filename
+    if name not in _trees:
+        try:
+            tree = ast.parse("".join(linecache.getlines(name, frame.f_globals)))
+        except (SyntaxError, ValueError, RecursionError):
+            tree = ast.Module([], [])
+        _trees[name] = [n for n in ast.walk(tree) if isinstance(n, (ast.With, ast.AsyncWith))]
+    line = frame.f_lineno
+    return [n for n in _trees[name] if n.body[0].lineno <= line <= (n.end_lineno or 0)]
+
+
+_MISSING = object()
+
+
+def _evaluate(node: Any, frame: FrameType) -> Any:
+    """Return what a name, or an attribute of one, is, without running anything of the program's."""
+    if isinstance(node, ast.Name):
+        for names in (frame.f_locals, frame.f_globals):
+            if node.id in names:
+                return names[node.id]
+    if isinstance(node, ast.Attribute):
+        owner = _evaluate(node.value, frame)
+        return _attributes_of(owner).get(node.attr, _MISSING)
+    return _MISSING
+
+
+def _attributes_of(thing: object) -> dict[str, Any]:
+    if thing is _MISSING:
+        return {}
+    try:
+        found = object.__getattribute__(thing, "__dict__")
+    except AttributeError:
+        return {}
+    return found if type(found) is dict else {}
+
+
+def _attributes(thing: object) -> list[Any]:
+    """Return what is in a thing that may have a lock, such as a `threading.Condition`."""
+    return list(_attributes_of(thing).values()) if not isinstance(thing, type) else []

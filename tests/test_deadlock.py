@@ -1,0 +1,484 @@
+"""detect_deadlocks() and --deadlocks: threads that wait for each other are found, and no others."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT, run_script
+
+import lowthread
+
+BEGIN = """
+import lowthread
+lowthread.install()
+import threading, time, os, sys
+
+def quit_later(seconds=1.5):
+    # Threads that hang are left behind.
+    time.sleep(seconds)
+    sys.stderr.flush()
+    os._exit(0)
+
+def start(function, name=None, *args):
+    thread = threading.Thread(target=function, name=name or function.__name__, args=args)
+    thread.daemon = True
+    thread.start()
+    return thread
+
+both = threading.Barrier(2)
+lowthread.detect_deadlocks(0.1)
+"""
+
+TWO = """
+a, b = threading.{kind}(), threading.{kind}()
+lowthread.name_lock(a, "A")
+
+def one():
+    with a:
+        both.wait()
+        with b:
+            pass
+
+def two():
+    with b:
+        both.wait()
+        with a:
+            pass
+
+start(one), start(two)
+"""
+
+
+def said(script, **options):
+    """Run a script that begins as above; return what it wrote to stderr."""
+    process = run_script(BEGIN + script, **options)
+    assert process.code == 0, process.err
+    return process.err
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_two_threads(kind):
+    text = said(TWO.format(kind=kind) + "quit_later()")
+    first, *rest = text.splitlines()
+    if kind == "RLock":
+        assert first == "lowthread: found a deadlock: 2 threads wait for each other"
+    else:
+        assert first.startswith("lowthread: found what looks like a deadlock: 2 threads wait")
+    assert text.count("lowthread: found") == 1  # though both look
+    verb, kind = ("held", "RLock") if kind == "RLock" else ("taken", "lock")
+    # The text of a `-c` has a source since 3.13 only.
+    heads = {re.sub("0x[0-9a-f]+| in File .*", "0x", line) for line in rest[:2]}
+    end = "0x" if sys.version_info >= (3, 13) else ""
+    assert heads == {
+        f'  thread "one" (0x) waits for {kind} 0x, {verb} by thread "two" (0x){end}',
+        f'  thread "two" (0x) waits for {kind} 0x "A", {verb} by thread "one" (0x){end}',
+    }
+    assert re.search(r'File "<string>", line \d+, in one\n', text)
+    assert re.search(r'File "<string>", line \d+, in two\n', text)
+
+
+def test_where_the_locks_were_taken(tmp_path):
+    """From a file, whose source there is; and of a Condition, whose lock it has inside."""
+    script = tmp_path / "program.py"
+    script.write_text(
+        BEGIN
+        + """
+class Account:
+    def __init__(self):
+        self.lock = threading.Lock()
+a, b = Account(), threading.Condition()
+def one():
+    with a.lock:
+        both.wait()
+        with b: pass
+def two():
+    with b:
+        both.wait()
+        with a.lock: pass
+start(one), start(two)
+quit_later()
+"""
+    )
+    process = run_script(script)
+    lines = script.read_text().splitlines()
+    with_a, with_b = 1 + lines.index("    with a.lock:"), 1 + lines.index("    with b:")
+    assert f'File "{script}", line {with_a}, in one' in process.err
+    assert re.search(rf'by thread "one" .* in File ".*", line {with_a}, in one', process.err)
+    assert re.search(rf'by thread "two" .* in File ".*", line {with_b}, in two', process.err)
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_raise_ends_one_wait(kind):
+    text = said(
+        "lowthread.detect_deadlocks(0.1, 'raise')\n"
+        "raised = []\n"
+        "threading.excepthook = lambda args: raised.append(args.exc_value)\n"
+        + TWO.format(kind=kind).replace("start(one), start(two)", "ts = start(one), start(two)")
+        + """
+for t in ts:
+    t.join(20)
+    assert not t.is_alive()
+[error] = raised
+assert type(error) is lowthread.DeadlockError, error
+assert "2 threads wait for each other" in str(error)
+assert not a.acquire(False) or a.release() is None
+assert lowthread.locks() == []
+"""
+    )
+    assert text == ""
+
+
+def test_a_callable():
+    text = said(
+        "found = []\nlowthread.detect_deadlocks(0.1, found.append)\n"
+        + TWO.format(kind="RLock")
+        + """
+time.sleep(1)
+[deadlock] = found
+assert deadlock.is_certain is True
+assert {t.name for t in deadlock.threads} == {"one", "two"}
+assert "found a deadlock" in deadlock.text
+os._exit(0)
+"""
+    )
+    assert text == ""
+
+
+def test_what_a_callable_raises_ends_the_wait():
+    said(
+        """
+raised = []
+threading.excepthook = lambda args: raised.append(args.exc_value)
+def stop(deadlock):
+    raise KeyError(deadlock.is_certain)
+lowthread.detect_deadlocks(0.1, stop)
+"""
+        + TWO.format(kind="Lock")
+        + """
+while not raised:
+    time.sleep(0.01)
+assert type(raised[0]) is KeyError and raised[0].args == (False,)
+"""
+    )
+
+
+def test_threads_that_join_each_other():
+    text = said(
+        """
+threads = []
+def one(): both.wait(); threads[1].join()
+def two(): both.wait(); threads[0].join()
+threads += [threading.Thread(target=one, name="one", daemon=True)]
+threads += [threading.Thread(target=two, name="two", daemon=True)]
+for t in threads: t.start()
+quit_later()
+"""
+    )
+    assert "2 threads wait for each other" in text
+
+
+def test_a_lock_and_a_join():
+    text = said(
+        """
+lock = threading.RLock()
+def one():
+    with lock:
+        thread = start(two)
+        thread.join()
+def two():
+    with lock: pass
+start(one)
+quit_later()
+"""
+    )
+    assert "lowthread: found a deadlock: 2 threads wait for each other\n" in text or (
+        sys.version_info < (3, 13)  # whose threads are joined by a lock
+        and "found what looks like a deadlock: 2 threads" in text
+    )
+
+
+def test_dining_philosophers():
+    text = said(
+        """
+N = 5
+forks = [threading.Lock() for _ in range(N)]
+ready = threading.Barrier(N)
+def dine(i):
+    with forks[i]:
+        ready.wait()
+        with forks[(i + 1) % N]: pass
+for i in range(N):
+    start(dine, f"philosopher {i}", i)
+quit_later()
+"""
+    )
+    assert "5 threads wait for each other" in text
+    assert all(f'thread "philosopher {i}" ' in text for i in range(5))
+
+
+# ---- all threads ----
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is not known how many there are")
+class TestAllThreads:
+    def check(self, script, count):
+        text = said(
+            """
+def leave(deadlock):
+    print(deadlock.text, flush=True)
+    sys.stderr.write(deadlock.text); sys.stderr.flush()
+    os._exit(0)
+lowthread.detect_deadlocks(0.1, leave)
+"""
+            + script
+        )
+        assert f"lowthread: all {count} threads wait for ever\n" in text or (
+            count == 1 and "lowthread: the only thread waits for ever\n" in text
+        )
+
+    def test_a_lock_that_the_only_thread_has(self):
+        self.check("lock = threading.Lock(); lock.acquire(); lock.acquire()", 1)
+
+    def test_two_queues(self):
+        self.check(
+            """
+import queue
+a, b = queue.Queue(), queue.Queue()
+def one(): b.put(a.get())
+def two(): a.put(b.get())
+ts = start(one), start(two)
+for t in ts: t.join()
+""",
+            3,
+        )
+
+    def test_an_executor_that_waits_for_itself(self):
+        self.check(
+            """
+from concurrent.futures import ThreadPoolExecutor
+pool = ThreadPoolExecutor(1)
+def inner(): return 1
+def outer(): return pool.submit(inner).result()
+pool.submit(outer).result()
+""",
+            2,
+        )
+
+    def test_raise_ends_it(self):
+        said(
+            """
+lowthread.detect_deadlocks(0.1, "raise")
+lock = threading.Lock()
+lock.acquire()
+try:
+    lock.acquire()
+except lowthread.DeadlockError as error:
+    assert "the only thread waits for ever" in str(error)
+else:
+    raise AssertionError
+assert lock.locked()
+"""
+        )
+
+    def test_a_signal_handler_may_end_it(self):
+        text = said(
+            """
+import signal
+lock = threading.Lock()
+lock.acquire()
+signal.signal(signal.SIGALRM, lambda *_: lock.release())
+signal.setitimer(signal.ITIMER_REAL, 1)
+lock.acquire()
+"""
+        )
+        assert text == ""
+
+    def test_another_thread_may_end_it(self):
+        """One that waits for something else."""
+        text = said(
+            """
+lock = threading.Lock()
+lock.acquire()
+start(lambda: (time.sleep(1), lock.release()), "sleeper")
+lock.acquire()
+"""
+        )
+        assert text == ""
+
+
+# ---- what is none ----
+
+NONE = {
+    "Condition": """
+c = threading.Condition()
+def waits():
+    with c: c.wait()
+ts = [start(waits, "w") for _ in range(3)]
+time.sleep(1)
+with c: c.notify_all()
+for t in ts: t.join()
+""",
+    "Event": """
+e = threading.Event()
+ts = [start(e.wait, "w") for _ in range(3)]
+time.sleep(1)
+e.set()
+for t in ts: t.join()
+""",
+    "Semaphore": """
+s = threading.Semaphore(0)
+ts = [start(s.acquire, "w") for _ in range(3)]
+time.sleep(1)
+for t in ts: s.release()
+for t in ts: t.join()
+""",
+    "Barrier": """
+b = threading.Barrier(4)
+ts = [start(b.wait, "w") for _ in range(3)]
+time.sleep(1)
+b.wait()
+for t in ts: t.join()
+""",
+    "Queue": """
+import queue
+q, full = queue.Queue(), queue.Queue(1)
+full.put(0)
+ts = [start(q.get, "w") for _ in range(2)] + [start(full.put, "w", 1)]
+time.sleep(1)
+q.put(1), q.put(2), full.get()
+for t in ts: t.join()
+""",
+    "executor": """
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor(3) as pool:
+    slow = [pool.submit(time.sleep, 1) for _ in range(2)]
+    waits = pool.submit(slow[0].result)
+    assert waits.result() is None
+time.sleep(0.5)
+""",
+    "start": """
+for _ in range(300):
+    start(lambda: None, "w").join()
+""",
+    "a lock as a semaphore": """
+a, b = threading.Lock(), threading.Lock()
+a.acquire(), b.acquire()
+def ping():
+    for _ in range(5): a.acquire(); b.release()
+def pong():
+    for _ in range(5): b.acquire(); a.release()
+ts = start(ping), start(pong)
+time.sleep(1)
+a.release()
+for t in ts: t.join()
+""",
+    "a timeout": """
+a, b = threading.Lock(), threading.Lock()
+def one():
+    with a: both.wait(); b.acquire(timeout=1)
+def two():
+    with b:
+        both.wait()
+        if a.acquire(timeout=20): a.release()
+ts = start(one), start(two)
+for t in ts: t.join()
+""",
+    "a chain": """
+a, b = threading.Lock(), threading.Lock()
+def one():
+    with a: both.wait(); time.sleep(1)
+def two():
+    with b: both.wait(); a.acquire(); a.release()
+ts = start(one), start(two)
+with b: pass
+for t in ts: t.join()
+""",
+}
+
+
+@pytest.mark.parametrize("script", NONE.values(), ids=NONE)
+def test_no_report(script):
+    assert said(script) == ""
+
+
+def test_it_can_be_switched_off():
+    assert said("lowthread.detect_deadlocks(None)\n" + TWO.format(kind="RLock") + "quit_later()") == ""
+
+
+def test_a_signal_handler_that_raises_ends_a_wait_that_has_looked():
+    said(
+        """
+import signal
+class Raised(Exception): pass
+def handler(*_): raise Raised
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.7)
+lock = threading.Lock()
+lock.acquire()
+for how in lock.acquire, lock.__enter__:
+    try:
+        how()
+    except Raised:
+        pass
+    else:
+        raise AssertionError
+    signal.setitimer(signal.ITIMER_REAL, 0.7)
+signal.setitimer(signal.ITIMER_REAL, 0)
+"""
+    )
+
+
+def test_a_wait_that_looks_keeps_its_place_and_its_end():
+    said(
+        """
+lock, order = threading.Lock(), []
+lock.acquire()
+def wait(n):
+    with lock: order.append(n)
+ts = []
+for n in range(4):
+    ts.append(start(wait, "w", n))
+    time.sleep(0.15)  # more than it takes to look
+lock.release()
+for t in ts: t.join()
+assert order == [0, 1, 2, 3], order
+"""
+    )
+
+
+def test_the_option():
+    script = "import threading as t; l = t.Lock(); l.acquire(); l.acquire()"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lowthread", "--deadlocks=0.2", "-c", script],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        assert process.stderr.readline() == "lowthread: the only thread waits for ever\n"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+# ---- arguments ----
+
+
+@pytest.mark.parametrize("after", [0, -1, float("nan"), float("inf")])
+def test_a_time_that_is_none(after):
+    with pytest.raises(ValueError, match="after must be a positive number of seconds, not"):
+        lowthread.detect_deadlocks(after)
+
+
+def test_a_time_of_another_type():
+    with pytest.raises(TypeError, match="after must be a number of seconds or None, not str"):
+        lowthread.detect_deadlocks("1")
+
+
+def test_a_reaction_that_is_none():
+    with pytest.raises(ValueError, match="must be 'report', 'raise' or a callable, not 'shout'"):
+        lowthread.detect_deadlocks(1, "shout")
+    with pytest.raises(TypeError, match="must be 'report', 'raise' or a callable, not int"):
+        lowthread.detect_deadlocks(1, 1)
