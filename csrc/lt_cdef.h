@@ -96,5 +96,6 @@ lt_lock *lt_new_sentinel(void);
 void lt_free_sentinel(lt_lock *lock);
 int64_t lt_native_id_of(lt_handle *h);
 int lt_join(lt_handle *h, int64_t since, int64_t deadline);
+int lt_tell_signal(int signum, int fd);
 void lt_learn_signal_handler(int signum);
 int lt_trip_signal(int signum);

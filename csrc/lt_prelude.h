@@ -7,10 +7,12 @@
 #include "lt_rlock.h"
 #include "lt_thread.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #ifdef PYPY_VERSION
 
@@ -142,6 +144,26 @@ static int64_t lt_native_id_of(lt_handle *h) { return lt_handle_native_id(h, LT_
 
 /* How often the caller has it. */
 static unsigned long lt_rcount(lt_rlock *r) { return lt_rlock_count_of(r, lt_ident()); }
+
+/* Where to write what for which signal: see lt_tell_signal(). */
+static _Atomic int told_fd = -1;
+
+static void tell_signal(int signum) {
+    (void)signum;
+    int error = errno;
+    /* Relaxed: it is a number.  If the pipe is full, somebody is told enough. */
+    (void)!write(atomic_load_explicit(&told_fd, memory_order_relaxed), "", 1);
+    errno = error;
+}
+
+/* From now on a byte is written to `fd` when the signal comes, whichever thread it comes to and
+ * whatever that does: 0, or an errno. */
+static int lt_tell_signal(int signum, int fd) {
+    struct sigaction action = {.sa_handler = tell_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    atomic_store_explicit(&told_fd, fd, memory_order_relaxed);
+    return sigaction(signum, &action, NULL) == 0 ? 0 : errno;
+}
 
 #if !defined(PYPY_VERSION) && PY_VERSION_HEX >= 0x030A0000
 

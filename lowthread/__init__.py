@@ -42,6 +42,7 @@ from lowthread._backend import (
 )
 from lowthread._capi import get_api, get_include
 from lowthread._deadlock import Deadlock, DeadlockError, detect_deadlocks
+from lowthread._dump_signal import dump_on_signal
 from lowthread._excepthook import _excepthook, _ExceptHookArgs
 from lowthread._handle import (
     _make_thread_handle,
@@ -100,6 +101,7 @@ __all__ = [
     "daemon_threads_allowed",
     "detect_deadlocks",
     "dump",
+    "dump_on_signal",
     "error",
     "exit",
     "exit_thread",
@@ -130,7 +132,7 @@ _ours = {
     *("AbandonedLockError", "PythonFinalizationError", "ThreadHandle", "ThreadStartError"),
     *("__version__", "addressof", "backend", "get_api", "get_include"),
     *("install", "start", "uninstall"),
-    *("Deadlock", "DeadlockError", "detect_deadlocks"),
+    *("Deadlock", "DeadlockError", "detect_deadlocks", "dump_on_signal"),
     *("LockState", "Owner", "Waiter", "dump", "locks", "name_lock"),
 }
 provide({name: globals()[name] for name in __all__ if name not in _ours})

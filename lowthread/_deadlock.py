@@ -7,8 +7,6 @@ them waiting. Until then nobody does more than without it.
 
 from __future__ import annotations
 
-import ast
-import linecache
 import os
 import sys
 from collections import namedtuple
@@ -24,6 +22,7 @@ from lowthread._state import (
     Owner,
     Wait,
     address_of,
+    helpers,
     idents_of,
     name_of_lock,
     names_of_threads,
@@ -73,7 +72,7 @@ _reaction: Any = None
 # What has been found, that it is told once: by the waits, and by whom.
 _found: dict[frozenset[tuple[int, int]], object] = {}
 
-# By thread: since when it waits, its stack, and where it took what it has, as it was when it looked.
+# By thread: since when it waits, its stack, and where it took what it has, as of its last look.
 _notes: dict[int, tuple[int, list[str], dict[int, str]]] = {}
 
 _looking: set[int] = set()
@@ -120,7 +119,10 @@ def detect_deadlocks(
             f"{type(on_deadlock).__name__}"
         )
     _reaction = on_deadlock
-    import traceback  # noqa: F401  -- now, since an import takes locks
+    # Now, since the first import of a module takes locks.
+    import ast  # noqa: F401
+    import linecache  # noqa: F401
+    import traceback  # noqa: F401
 
     lookers[:] = [_look]
     lib.lt_check_after(max(1, int(after * 1e9)))
@@ -174,7 +176,7 @@ class _Graph:
         if self.idents - self.waits.keys() or is_last_thread():
             return None
         try:
-            if len(os.listdir("/proc/self/task")) != len(self.idents):
+            if len(os.listdir("/proc/self/task")) != len(self.idents) + len(helpers):
                 return None
         except OSError:
             return None
@@ -257,8 +259,8 @@ def _tell(
         yield f"  thread {say_thread(wait.waiter, names.get(wait.waiter))} waits for {lock}"
         if owner is not None:
             verb = {"lock": "taken by", "RLock": "held by", "thread": "that is"}[KINDS[wait.kind]]
-            itself = owner == wait.waiter
-            yield f", {verb} {'itself' if itself else 'thread ' + say_thread(owner, names.get(owner))}"
+            thread = f"thread {say_thread(owner, names.get(owner))}"
+            yield f", {verb} {'itself' if owner == wait.waiter else thread}"
             place = notes[owner][2].get(wait.lock) if owner in notes else None
             yield f" in {place}" if place else ""
         yield "\n"
@@ -296,6 +298,9 @@ _trees: dict[str, list[Any]] = {}
 
 def _with_statements(frame: FrameType) -> list[Any]:
     """Return the `with` statements in whose bodies a frame is, or which it is entering."""
+    import ast
+    import linecache
+
     name = frame.f_code.co_filename
     if name not in _trees:
         try:
@@ -311,7 +316,9 @@ _MISSING = object()
 
 
 def _evaluate(node: Any, frame: FrameType) -> Any:
-    """Return what a name, or an attribute of one, is, without running anything of the program's."""
+    """Return what a name, or an attribute of one, is, without running the program's code."""
+    import ast
+
     if isinstance(node, ast.Name):
         for names in (frame.f_locals, frame.f_globals):
             if node.id in names:

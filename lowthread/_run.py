@@ -14,12 +14,14 @@ import linecache
 import marshal
 import os
 import pkgutil
+import signal
 import sys
 from importlib.machinery import BuiltinImporter, SourceFileLoader, SourcelessFileLoader
 from importlib.util import MAGIC_NUMBER
 from runpy import _run_module_as_main  # type: ignore[attr-defined]  # what `python -m` calls
 
 from lowthread._deadlock import detect_deadlocks
+from lowthread._dump_signal import dump_on_signal
 from lowthread._install import install
 from lowthread._load import PYPY
 from lowthread._version import __version__
@@ -50,6 +52,8 @@ lowthread, and `threading`, `queue`, `concurrent.futures` and so on run on it.
   --children   child interpreters too: of subprocess, multiprocessing, os.system and the like.
                They are found by PYTHONPATH and LOWTHREAD_CHILDREN in the environment, so not if
                they are started with -E, -I or -S, or without that environment.
+  --dump-signal=NAME
+               print what every thread does, and waits for, when this signal comes, such as USR1
   --deadlocks[=SECONDS]
                look for threads that wait for each other, and tell of them on standard error, when
                a wait without a timeout has lasted that long; 1 second by default
@@ -65,12 +69,15 @@ def main() -> None:
     """Do what `sys.argv` says."""
     children = False
     deadlocks: float | None = None
+    dump_signal: int | None = None
     rest = sys.argv[1:]
     while rest and rest[0].startswith("--"):
         option = rest.pop(0)
         option, _, value = option.partition("=")
         if option == "--children" and not value:
             children = True
+        elif option == "--dump-signal":
+            dump_signal = _signal(option, value or (rest.pop(0) if rest else ""))
         elif option == "--deadlocks":
             deadlocks = _seconds(option, value) if value else 1.0
         elif option in _TELL and not value:
@@ -87,9 +94,21 @@ def main() -> None:
     if children:
         _carry_into_children()
     install()
+    if dump_signal is not None:
+        dump_on_signal(dump_signal)
     if deadlocks is not None:
         detect_deadlocks(deadlocks)
     run(what, args)
+
+
+def _signal(option: str, value: str) -> int:
+    name = value.upper()
+    found = getattr(signal, name if name.startswith("SIG") else "SIG" + name, None)
+    if not isinstance(found, signal.Signals):
+        _refuse(f"{option} takes the name of a signal, such as USR1, not {value!r}")
+    if found in (signal.SIGKILL, signal.SIGSTOP):
+        _refuse(f"{option} takes a signal that can be handled, not {value!r}")
+    return found
 
 
 def _seconds(option: str, value: str) -> float:

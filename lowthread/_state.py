@@ -12,12 +12,13 @@ import sys
 from collections import namedtuple
 from weakref import ref
 
-from lowthread import _pylock, _pyrlock
 from lowthread._arguments import FOREVER
 from lowthread._backend import RLock, addressof, allocate_lock, backend, lock
 from lowthread._builtin import unannotated
 from lowthread._interpreter import _get_main_thread_ident
 from lowthread._load import ffi, lib, native
+from lowthread._pylock import _cell_of as cell_of_lock
+from lowthread._pyrlock import _cell_of as cell_of_rlock
 from lowthread._threadlocal import threads_of_ours
 
 TYPE_CHECKING = False
@@ -77,6 +78,9 @@ class LockState(namedtuple("LockState", "kind address name owner held_for waiter
 
 KINDS = {lib.LT_FOR_LOCK: "lock", lib.LT_FOR_RLOCK: "RLock", lib.LT_FOR_THREAD: "thread"}
 
+#: Threads of lowthread's own, which nobody is told of.
+helpers: set[int] = set()
+
 # By address: what the lock is still to be, and its name.
 _names: dict[int, tuple[ref[Any], str]] = {}
 
@@ -96,7 +100,7 @@ def address_of(thing: Any) -> int | None:
         return None
     if _OFFSETS is not None:
         return id(thing) + _OFFSETS[is_rlock]
-    cell_of: Any = _pyrlock._cell_of if is_rlock else _pylock._cell_of
+    cell_of: Any = cell_of_rlock if is_rlock else cell_of_lock
     return int(ffi.cast("uintptr_t", cell_of(thing)))
 
 
@@ -165,12 +169,12 @@ def name_of_lock(address: int) -> str | None:
 
 
 def idents_of(waits: Iterable[Wait]) -> set[int]:
-    """Return the identifiers of all threads that are known of."""
+    """Return the identifiers of all threads that are known of, but for our own."""
     idents = {wait.waiter for wait in waits}
     idents.update(names_of_threads(), _frames())
     if not native:
         idents.update((_get_main_thread_ident(), *threads_of_ours()))
-    return idents
+    return idents - helpers
 
 
 def owner_of(wait: Wait, idents: set[int]) -> int | None:
@@ -266,6 +270,7 @@ def _describe() -> Iterator[str]:
     states = locks()
     names, frames = names_of_threads(), _frames()
     waits = {waiter.ident: (state, waiter) for state in states for waiter in state.waiters}
+    frames = {ident: frame for ident, frame in frames.items() if ident not in helpers}
     idents: list[int] = [*frames, *(ident for ident in waits if ident not in frames)]
     main = _get_main_thread_ident()
     idents.sort(key=lambda ident: ident != main)

@@ -1,4 +1,4 @@
-"""detect_deadlocks() and --deadlocks: threads that wait for each other are found, and no others."""
+"""detect_deadlocks() and --deadlocks: threads that wait for each other are found, no others."""
 
 import os
 import re
@@ -404,7 +404,10 @@ def test_no_report(script):
 
 
 def test_it_can_be_switched_off():
-    assert said("lowthread.detect_deadlocks(None)\n" + TWO.format(kind="RLock") + "quit_later()") == ""
+    assert (
+        said("lowthread.detect_deadlocks(None)\n" + TWO.format(kind="RLock") + "quit_later()")
+        == ""
+    )
 
 
 def test_a_signal_handler_that_raises_ends_a_wait_that_has_looked():

@@ -1,0 +1,177 @@
+"""dump_on_signal() and --dump-signal: a signal has it printed what every thread does."""
+
+import errno
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from conftest import LONG, PYPY, ROOT
+
+STUCK = {
+    "acquire": "lock = threading.Lock(); lock.acquire(); ready(); lock.acquire()",
+    "with": "lock = threading.Lock(); lock.acquire(); ready()\nwith lock: pass",
+    "join": "t = threading.Thread(target=time.sleep, args=(99,), daemon=True)\n"
+    "t.start(); ready(); t.join()",
+    # C code that a signal does not interrupt, as this blocks it.
+    "C": "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])\n"
+    "threading.Thread(target=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, "
+    "[signal.SIGUSR1]) or time.sleep(99), daemon=True).start(); ready(); time.sleep(99)",
+    "Python": "ready()\nwhile True: pass",
+}
+BEGIN = """
+import os, signal, sys, threading, time
+def ready(): print("ready", flush=True)
+"""
+
+
+class Program:
+    """A program that hangs, and is asked why."""
+
+    def __init__(self, script, *options):
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "lowthread", *options, "-c", BEGIN + script],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        self.timer = threading.Timer(LONG, self.process.kill)
+        self.timer.start()
+
+    def __enter__(self):
+        assert self.process.stdout.readline() == "ready\n", self.process.communicate()
+        return self
+
+    def __exit__(self, *exc_info):
+        self.timer.cancel()
+        self.process.kill()
+        self.process.communicate()
+
+    def read_until(self, pattern):
+        text = ""
+        while not re.search(pattern, text):
+            line = self.process.stderr.readline()
+            assert line, text
+            text += line
+        return text
+
+    def dumped(self, pattern, signum=signal.SIGUSR1, waiting=False, pid=None):
+        """Ask it, until it waits if it is going to; return what it says up to the pattern."""
+        while True:
+            os.kill(pid or self.process.pid, signum)
+            head = self.read_until(r"threads known, \d of them waiting")
+            if not waiting or ", 0 of" not in head:
+                return self.read_until(pattern)
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("how", STUCK)
+def test_a_main_thread_that_is_stuck(how):
+    with Program(STUCK[how], "--dump-signal", "USR1") as program:
+        for _ in range(2):  # it can be asked again
+            waits = how in ("acquire", "with", "join")
+            text = program.dumped(
+                "  - waits for (lock|thread) 0x" if waits else r"\(main\)", waiting=waits
+            )
+            assert 'Thread "MainThread"' in text
+            if not PYPY:
+                assert "in <module>\n" in text or program.read_until("in <module>\n")
+
+
+def test_other_spellings():
+    with Program(STUCK["acquire"], "--dump-signal=sigusr2", "--deadlocks=99") as program:
+        program.dumped("- waits for lock", signal.SIGUSR2, waiting=True)
+
+
+def test_the_program_counts_no_thread_more():
+    script = "import _thread; print(_thread._count(), threading.active_count())"
+    process = subprocess.run(
+        [sys.executable, "-m", "lowthread", "--dump-signal=USR1", "-c", BEGIN + script],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+        timeout=LONG,
+    )
+    assert (process.stdout, process.stderr) == ("0 1\n", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is not known how many there are")
+def test_that_all_threads_wait_is_told_all_the_same():
+    with Program(STUCK["acquire"], "--dump-signal=USR1", "--deadlocks=0.2") as program:
+        program.read_until("the only thread waits for ever")
+
+
+def test_a_child():
+    """It tells of itself, and its parent is not asked."""
+    script = """
+pid = os.fork()
+if pid == 0:
+    lock = threading.Lock(); lock.acquire()
+    signal.signal(signal.SIGUSR2, lambda *_: None)  # or the wait would be refused
+    print("ready", flush=True)
+    print(os.getpid(), flush=True)
+    lock.acquire()
+time.sleep(99)
+"""
+    with Program(script, "--dump-signal=USR1") as program:
+        child = int(program.process.stdout.readline())
+        try:
+            program.dumped("- waits for lock 0x", waiting=True, pid=child)
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--dump-signal"], "--dump-signal takes the name of a signal, such as USR1, not '-c'"),
+        (["--dump-signal=X"], "--dump-signal takes the name of a signal, such as USR1, not 'X'"),
+        (["--dump-signal=KILL"], "--dump-signal takes a signal that can be handled, not 'KILL'"),
+    ],
+)
+def test_what_is_no_signal(arguments, why):
+    process = subprocess.run(
+        [sys.executable, "-m", "lowthread", *arguments, "-c", ""],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+        timeout=LONG,
+    )
+    assert process.returncode == 2
+    assert process.stderr.splitlines()[0] == f"lowthread: {why}"
+
+
+def test_errors():
+    """In a process of its own, as it begins a thread."""
+    script = f"""
+import lowthread
+for signum in (12345, {int(signal.SIGKILL)}):
+    try:
+        lowthread.dump_on_signal(signum)
+    except OSError as error:
+        assert error.errno == {errno.EINVAL}, error
+        assert str(signum) in str(error)
+    else:
+        raise AssertionError(signum)
+try:
+    lowthread.dump_on_signal("USR1")
+except TypeError:
+    pass
+else:
+    raise AssertionError
+"""
+    subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+        timeout=LONG,
+    )
+
+
