@@ -154,8 +154,11 @@ class _Graph:
     """Who waits without a timeout for whom."""
 
     def __init__(self, me: int, mine: Wait) -> None:
-        self.waits = {w.waiter: w for w in seen_waits() if w.deadline >= FOREVER - 1}
-        self.waits[me] = _as_seen(mine)
+        waits = [*seen_waits(), _as_seen(mine)]
+        # Who waits for what nobody has is about to get it.
+        self.waits = {
+            w.waiter: w for w in waits if w.deadline >= FOREVER - 1 and w.word & lib.LT_HELD
+        }
         self.idents = idents_of(self.waits.values())
         self.owners = {i: owner_of(w, self.idents) for i, w in self.waits.items()}
 
@@ -173,7 +176,7 @@ class _Graph:
 
     def all_threads(self) -> list[int] | None:
         """Return all threads, if there is none that could end any of their waits."""
-        if self.idents - self.waits.keys() or is_last_thread():
+        if self.idents != self.waits.keys() or is_last_thread():
             return None
         try:
             if len(os.listdir("/proc/self/task")) != len(self.idents) + len(helpers):
@@ -190,7 +193,9 @@ def _as_seen(mine: Wait) -> Any:
     """Return a wait that is not in the queue while its thread looks, as if it was."""
     word = owner = 0
     if mine.kind == lib.LT_FOR_THREAD:
-        owner = lib.lt_handle_ident(ffi.cast("lt_handle *", mine.lock))
+        handle = ffi.cast("lt_handle *", mine.lock)
+        owner = lib.lt_handle_ident(handle)
+        word = 0 if lib.lt_handle_is_done(handle) else lib.LT_HELD
     else:
         word = ffi.cast("lt_lock *", mine.lock).word
     if mine.kind == lib.LT_FOR_RLOCK:
@@ -211,10 +216,13 @@ def _find(me: int, mine: Wait) -> Deadlock | None:
     # What was seen of two locks need not have been so at one time. Who waits the same wait both
     # times has not taken or released anything in between: then it was, between the two looks.
     again = _Graph(me, mine)
-    if (again.cycle(me) if is_cycle else again.all_threads()) != threads:
-        return None
+    # And if there was nobody else at the first look, nobody has released anything since.
     waits = [once.waits[ident] for ident in threads]
-    if [again.waits[ident].since for ident in threads] != [w.since for w in waits]:
+    if is_cycle and again.cycle(me) != threads:
+        return None
+    if [getattr(again.waits.get(w.waiter), "since", None) for w in waits] != [
+        w.since for w in waits
+    ]:
         return None
     mark = object()
     key = frozenset((w.waiter, w.since) for w in waits)

@@ -15,9 +15,12 @@ import lowthread
 lowthread.install()
 import threading, time, os, sys
 
-def quit_later(seconds=1.5):
-    # Threads that hang are left behind.
-    time.sleep(seconds)
+def quit_later():
+    # When there was a report, or none has come; threads that hang are left behind.
+    deadline = time.monotonic() + (1 if not lowthread._check.lookers else 30)
+    while not lowthread._deadlock._found and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1)
     sys.stderr.flush()
     os._exit(0)
 
@@ -135,7 +138,8 @@ def test_a_callable():
         "found = []\nlowthread.detect_deadlocks(0.1, found.append)\n"
         + TWO.format(kind="RLock")
         + """
-time.sleep(1)
+while not found:
+    time.sleep(0.05)
 [deadlock] = found
 assert deadlock.is_certain is True
 assert {t.name for t in deadlock.threads} == {"one", "two"}
