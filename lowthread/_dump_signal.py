@@ -17,9 +17,11 @@ from lowthread._state import dump, helpers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import SupportsIndex
 
 _start_new_thread = host.start_new_thread
+_allocate_lock = host.allocate_lock
 
 # The signals, and the pipe's writing end, once there are some.
 _signals: set[int] = set()
@@ -52,11 +54,16 @@ def _begin() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     _pipe[:] = [writing]
-    _start_new_thread(_wait, (reading,))
+    begun = _allocate_lock()
+    begun.acquire()
+    _start_new_thread(_wait, (reading, begun.release))
+    # On PyPy, a fork while a thread is being born leaves a child that cannot start any.
+    begun.acquire()
 
 
-def _wait(reading: int) -> None:
+def _wait(reading: int, tell: Callable[[], object]) -> None:
     helpers.add(lib.lt_ident())
+    tell()
     while True:
         try:
             os.read(reading, 4096)  # several that came at once are one

@@ -12,8 +12,6 @@ import time
 import pytest
 from conftest import LONG, PYPY, ROOT
 
-pytestmark = pytest.mark.skipif(PYPY, reason="there it does not work yet: after a fork it hangs")
-
 STUCK = {
     "acquire": "lock = threading.Lock(); lock.acquire(); ready(); lock.acquire()",
     "with": "lock = threading.Lock(); lock.acquire(); ready()\nwith lock: pass",
