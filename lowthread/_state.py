@@ -271,7 +271,8 @@ def _describe() -> Iterator[str]:
     names, frames = names_of_threads(), _frames()
     waits = {waiter.ident: (state, waiter) for state in states for waiter in state.waiters}
     frames = {ident: frame for ident, frame in frames.items() if ident not in helpers}
-    idents: list[int] = [*frames, *(ident for ident in waits if ident not in frames)]
+    others = (idents_of(()) | waits.keys()) - frames.keys()
+    idents: list[int] = [*frames, *sorted(others)]
     main = _get_main_thread_ident()
     idents.sort(key=lambda ident: ident != main)
     yield f"{len(idents)} threads known, {len(waits)} of them waiting:\n"
