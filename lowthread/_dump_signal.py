@@ -1,8 +1,8 @@
 """Has a signal print what every thread does, also when the main thread runs no Python.
 
 The interpreter runs handlers of signals in its main thread, between two instructions. So here the
-signal is written to a pipe, by C, and a thread reads from that. It is one of the interpreter's own,
-which a program on lowthread does not count.
+signal is written to a pipe, by C, and a thread reads from that. It is one of the interpreter's
+own, which a program on lowthread does not count.
 """
 
 from __future__ import annotations

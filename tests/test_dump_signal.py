@@ -173,5 +173,3 @@ else:
         check=True,
         timeout=LONG,
     )
-
-
