@@ -941,6 +941,55 @@ static void one_that_gave_up_leaves_no_trace(void) {
     join(thread);
 }
 
+/* ---- waits that are looked into ---- */
+
+static void *waits_and_looks(void *lock) {
+    static const lt_subject subject = {.kind = LT_FOR_LOCK, .checks = true};
+    int64_t since = lt_now(), looks = 0;
+    for (;;) {
+        int verdict = lt_lock_acquire_for(lock, &subject, since, LT_FOREVER, NULL);
+        if (verdict == LT_ACQUIRED) {
+            break;
+        }
+        CHECK(verdict == LT_INTERRUPTED);
+        CHECK(lt_check_is_due(since, LT_FOREVER));
+        looks++;
+        /* 10 ms, 20 ms, 40 ms ... */
+        CHECK(lt_now() - since >= 10 * MS << (looks - 1));
+    }
+    release(lock);
+    return (void *)(intptr_t)looks;
+}
+
+static void *waits_with_a_timeout(void *lock) {
+    static const lt_subject subject = {.kind = LT_FOR_LOCK, .checks = true};
+    int64_t since = lt_now();
+    CHECK(!lt_check_is_due(since - 1000 * MS, since));
+    CHECK(lt_lock_acquire_for(lock, &subject, since, since + 50 * MS, NULL) == LT_TIMED_OUT);
+    CHECK(lt_now() - since >= 50 * MS);
+    return NULL;
+}
+
+/* Whoever says that it looks does so, again and again, and nobody else. */
+static void a_wait_that_lasts_is_looked_into(void) {
+    lt_lock lock = {0};
+    acquire(&lock);
+    lt_check_after(10 * MS);
+    pthread_t looks = spawn(waits_and_looks, &lock), waits = spawn(waits_for, &lock);
+    join(spawn(waits_with_a_timeout, &lock));
+    sleep_ms(100);
+    lt_wait_seen seen[ROOM];
+    look_until(seen, 2);
+    CHECK(seen[0].deadline == LT_FOREVER && seen[1].deadline == LT_FOREVER);
+    release(&lock);
+    void *times;
+    CHECK(pthread_join(looks, &times) == 0);
+    CHECK((intptr_t)times >= 2 && (intptr_t)times < 20);
+    join(waits);
+    lt_check_after(0);
+    CHECK(!lt_check_is_due(0, LT_FOREVER));
+}
+
 int main(void) {
     printf("test_lock (%s)\n", lt_wait_name);
     CHECK(lt_core_init() == 0);
@@ -975,6 +1024,7 @@ int main(void) {
     RUN(who_waits_is_seen);
     RUN(a_new_holder_is_seen);
     RUN(one_that_gave_up_leaves_no_trace);
+    RUN(a_wait_that_lasts_is_looked_into);
     RUN(a_waiter_that_stays_out_passes_it_on); /* last: its thread never ends */
     return 0;
 }
