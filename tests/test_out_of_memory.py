@@ -42,45 +42,32 @@ def test_each_allocation_of_python_fails(operation):
     run_script(SCRIPT, operation, "python", timeout=4 * LONG).ok()
 
 
+@preloads
 @needs_testcapi
-@pytest.mark.skipif(
-    sys.version_info < (3, 11), reason="there the starter, too, needs memory while it has none"
-)
-def test_a_thread_for_which_there_is_no_memory_for_very_long():
+def test_a_thread_for_which_there_is_no_memory_for_very_long(slow_threads):
     """It has been started, so nobody but the standard error can be told that it is lost."""
     script = """
 import _testcapi, threading, time
 import lowthread
 fail, stop, sleep = _testcapi.set_nomemory, _testcapi.remove_mem_hooks, time.sleep
-ran = []
-def attempt(n, last):
-    handle = None
-    try:
-        # Not for ever: to handle an exception without memory, some versions try as long.
-        fail(n, last)
-        try:
-            handle = lowthread.start(ran.append, 1)
-            sleep(6.0)
-        finally:
-            stop()
-    except MemoryError:
-        pass
-    return handle
-for n in range(150):
-    handle = attempt(n, n + 5000)
-    if handle is not None:
-        handle.join()
-        if not ran:
-            break
-        ran.clear()
-else:
-    raise AssertionError("never")
-assert not handle.is_alive() and not lowthread._count()
-lowthread.start(ran.append, 1).join()
-assert ran == [1]
+for _ in range(10):  # each new thread is slower to begin than the one before
+    lowthread.start(int).join()
+ran = lowthread.allocate_lock()
+ran.acquire()
+handle = lowthread.start(ran.release)
+# Not for ever: to handle an exception without memory, some versions try as long.
+fail(0, 5000)
+try:
+    sleep(6.0)
+finally:
+    stop()
+handle.join()
+assert ran.locked() and not handle.is_alive() and not lowthread._count()
+lowthread.start(ran.release).join()
+assert not ran.locked()
 print("end")
 """
-    result = run_script(script)
+    result = run_script(script, env=slow_threads)
     assert (result.code, result.out) == (0, "end\n"), result.err
     assert result.err == "lowthread: out of memory: a thread was started and lost\n"
 
