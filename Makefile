@@ -191,7 +191,7 @@ fuzz: build
 
 , := ,
 
-C_TESTS := wait park lock rlock api thread handle alloc
+C_TESTS := wait park lock record rlock api thread handle alloc
 C_WAITS := futex pthread
 C_INCLUDE := -Icsrc -Ilowthread/include
 C_FLAGS := -std=gnu11 -g -O2 -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Werror -pthread
@@ -201,7 +201,7 @@ C_TEST_FLAGS := -DLT_LOCK_LAPSE_MS=1000
 C_WRAPPED := calloc free malloc realloc pthread_atfork pthread_attr_destroy pthread_attr_init \
   pthread_attr_setstacksize pthread_create pthread_key_create pthread_setspecific
 C_WRAP := $(addprefix -Wl$(,)--wrap=,$(C_WRAPPED))
-C_CORE := csrc/lt_api.c csrc/lt_handle.c csrc/lt_lock.c csrc/lt_park.c csrc/lt_rlock.c csrc/lt_thread.c
+C_CORE := csrc/lt_api.c csrc/lt_handle.c csrc/lt_lock.c csrc/lt_park.c csrc/lt_record.c csrc/lt_rlock.c csrc/lt_thread.c
 
 # Debian has the kernel's headers in a folder of the machine's own, which neither a compiler for
 # another kind of program nor musl's looks into.

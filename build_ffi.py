@@ -21,7 +21,7 @@ PYPY = sys.implementation.name == "pypy"
 #: Where the header is that native code of others includes.
 PUBLIC = "lowthread/include"
 WAITS = ("futex", "pthread")
-CORE = ("api", "handle", "lock", "park", "rlock", "thread")
+CORE = ("api", "handle", "lock", "park", "record", "rlock", "thread")
 CPYTHON = ("cpython", "fork", "functions", "lock_type", "rlock_type", "types")
 
 

@@ -19,12 +19,11 @@ void lt_lock_reset(lt_lock *lock);
 extern const int64_t lt_lock_lapse_ns;
 bool lt_lock_was_taken_by(lt_lock *lock, uintptr_t ident);
 bool lt_lock_is_abandoned(lt_lock *lock);
+uintptr_t lt_lock_promised_to(lt_lock *lock);
+uint32_t lt_lock_word(lt_lock *lock);
 typedef struct {
-    uintptr_t lock, waiter, owner;
-    uint32_t word;
-    int32_t kind;
-    int64_t since, deadline, held_from;
-    ...;
+    uint64_t lock, waiter, owner, word;
+    int64_t kind, since, deadline, held_from;
 } lt_wait_seen;
 #define LT_FOR_LOCK ...
 #define LT_FOR_RLOCK ...
@@ -34,6 +33,17 @@ void lt_check_after(int64_t ns);
 bool lt_check_is_due(int64_t since, int64_t deadline);
 size_t lt_waits(lt_wait_seen *into, size_t room);
 uint32_t lt_holder_of(uintptr_t ident);
+
+/* lt_record.h */
+typedef struct {
+    uint64_t lock, waiter, owner, word;
+    int64_t kind, since, until, verdict;
+} lt_wait_done;
+bool lt_record_begin(size_t room);
+void lt_record_end(void);
+bool lt_is_recording(void);
+size_t lt_recorded(void);
+size_t lt_record_take(lt_wait_done *into, size_t room, size_t *lost);
 
 /* lt_rlock.h */
 typedef struct { lt_lock lock; ...; } lt_rlock;
@@ -56,7 +66,9 @@ size_t lt_set_stack_size(size_t size);
 uintptr_t lt_ident(void);
 int64_t lt_native_id(void);
 long lt_count(void);
+long lt_thread_count(void);
 bool lt_is_only_thread(void);
+void lt_helper_begin(void);
 void lt_count_up(void);
 void lt_count_down(void);
 int lt_core_init(void);
@@ -96,6 +108,9 @@ lt_lock *lt_new_sentinel(void);
 void lt_free_sentinel(lt_lock *lock);
 int64_t lt_native_id_of(lt_handle *h);
 int lt_join(lt_handle *h, int64_t since, int64_t deadline);
-int lt_tell_signal(int signum, int fd);
+int lt_tell_init(void);
+int lt_tell_signal(int signum);
+void lt_tell_again(void);
+unsigned lt_await_told(void);
 void lt_learn_signal_handler(int signum);
 int lt_trip_signal(int signum);

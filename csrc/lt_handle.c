@@ -11,9 +11,11 @@
 enum { NEW, STARTING, RUNNING, DONE };
 
 struct lt_handle {
+    /* Held until the thread has ended; to join is to have it for a moment.  The first member, so
+     * that the handle is where that is which others are seen to wait for. */
+    lt_lock running;
     _Atomic uint32_t references;
     _Atomic uint32_t state;
-    lt_lock running; /* held until the thread has ended; to join is to have it for a moment */
     lt_word born;    /* 1: native_id is known, or never will be */
     _Atomic uintptr_t ident;
     int64_t native_id;

@@ -4,6 +4,7 @@
 
 #include "lt_mutex.h"
 #include "lt_park.h"
+#include "lt_record.h"
 
 #include <pthread.h>
 #include <stddef.h>
@@ -111,6 +112,11 @@ static waiter *reserved_waiter(const bucket *b, const lt_lock *lock) {
         w = w->next;
     }
     return w;
+}
+
+static uintptr_t promised_to(const bucket *b, const lt_lock *lock) {
+    const waiter *w = reserved_waiter(b, lock);
+    return w == NULL ? 0 : w->ident;
 }
 
 static bool has_other(const bucket *b, const waiter *me) {
@@ -350,6 +356,49 @@ static int64_t next_check(int64_t since, int64_t deadline) {
     return after < deadline - since ? since + after : deadline;
 }
 
+static uintptr_t owner_of(const waiter *w, uint32_t word) {
+    /* Relaxed: nothing is done with it but to tell it. */
+    return w->subject.owner == NULL || !(word & LT_HELD)
+               ? 0
+               : atomic_load_explicit(w->subject.owner, memory_order_relaxed);
+}
+
+/* The rest of lt_lock_acquire_for(), for who is in the queue. */
+static int wait_in_queue(bucket *b, waiter *me, bool tries, const lt_hooks *hooks) {
+    int64_t until = me->subject.checks ? next_check(me->since, me->deadline) : me->deadline;
+    for (;;) {
+        bool awake = tries;
+        int why = sleep_in_queue(me, &awake, until, hooks);
+
+        lt_mutex_lock(&b->mutex);
+        if (tries) {
+            learn(b, awake);
+            tries = false;
+        }
+        lt_parker_forget(me->parker);
+        if (me->granted) {
+            lt_mutex_unlock(&b->mutex);
+            return LT_ACQUIRED;
+        }
+        /* Also when a handler is due, which then runs once the caller has the lock, as one
+         * that comes a moment later: who released it, and interrupted the main thread after
+         * that, had ended this wait before. */
+        if (claim(b, me)) {
+            dequeue(b, me);
+            lt_mutex_unlock(&b->mutex);
+            return LT_ACQUIRED;
+        }
+        if (why != LT_WOKEN) {
+            dequeue(b, me); /* and nothing to pass on: claim() has kept the invariant */
+            lt_mutex_unlock(&b->mutex);
+            return why == LT_SIGNAL || until < me->deadline ? LT_INTERRUPTED : LT_TIMED_OUT;
+        }
+        me->notified_at = 0; /* somebody was faster; claim() has set WAITERS */
+        me->reserved = false;
+        lt_mutex_unlock(&b->mutex);
+    }
+}
+
 int lt_lock_acquire_for(lt_lock *lock, const lt_subject *subject, int64_t since, int64_t deadline,
                         const lt_hooks *hooks) {
     if (lt_lock_try(lock)) {
@@ -383,40 +432,21 @@ int lt_lock_acquire_for(lt_lock *lock, const lt_subject *subject, int64_t since,
     bool is_new = lt_now() - since < LT_NS_PER_MS;
     bool tries = is_new && !has_other(b, &me) && is_worth_a_try(b);
     enqueue(b, &me);
+    uint32_t word = look(lock);
+    uintptr_t owner = word == LT_RESERVED ? promised_to(b, lock) : owner_of(&me, word);
     lt_mutex_unlock(&b->mutex);
-
-    int64_t until = me.subject.checks ? next_check(since, deadline) : deadline;
-    for (;;) {
-        bool awake = tries;
-        int why = sleep_in_queue(&me, &awake, until, hooks);
-
-        lt_mutex_lock(&b->mutex);
-        if (tries) {
-            learn(b, awake);
-            tries = false;
-        }
-        lt_parker_forget(me.parker);
-        if (me.granted) {
-            lt_mutex_unlock(&b->mutex);
-            return LT_ACQUIRED;
-        }
-        /* Also when a handler is due, which then runs once the caller has the lock, as one
-         * that comes a moment later: who released it, and interrupted the main thread after
-         * that, had ended this wait before. */
-        if (claim(b, &me)) {
-            dequeue(b, &me);
-            lt_mutex_unlock(&b->mutex);
-            return LT_ACQUIRED;
-        }
-        if (why != LT_WOKEN) {
-            dequeue(b, &me); /* and nothing to pass on: claim() has kept the invariant */
-            lt_mutex_unlock(&b->mutex);
-            return why == LT_SIGNAL || until < deadline ? LT_INTERRUPTED : LT_TIMED_OUT;
-        }
-        me.notified_at = 0; /* somebody was faster; claim() has set WAITERS */
-        me.reserved = false;
-        lt_mutex_unlock(&b->mutex);
+    int verdict = wait_in_queue(b, &me, tries, hooks);
+    if (lt_is_recording()) {
+        lt_record(&(lt_wait_done){.lock = (uintptr_t)lock,
+                                  .waiter = me.ident,
+                                  .owner = owner,
+                                  .word = word,
+                                  .kind = me.subject.kind,
+                                  .since = since,
+                                  .until = lt_now(),
+                                  .verdict = verdict});
     }
+    return verdict;
 }
 
 /* ---- release ---- */
@@ -481,6 +511,23 @@ void lt_lock_reset(lt_lock *lock) {
 
 /* ---- looking ---- */
 
+/* Without the bits of a holder that is not here any more; another may have the same ident. */
+static uint32_t tell_word(uint32_t word) {
+    bool is_lost = (word & LT_GENERATION) != lt_lock_generation &&
+                   (survivor == 0 || (word & LT_HOLDER) != lt_holder_of(survivor));
+    return is_lost ? word & ~LT_HOLDER : word;
+}
+
+uint32_t lt_lock_word(lt_lock *lock) { return tell_word(look(lock)); }
+
+uintptr_t lt_lock_promised_to(lt_lock *lock) {
+    bucket *b = bucket_of(lock);
+    lt_mutex_lock(&b->mutex);
+    uintptr_t ident = promised_to(b, lock);
+    lt_mutex_unlock(&b->mutex);
+    return ident;
+}
+
 static int64_t held_from(const waiter *first) {
     int64_t latest = 0;
     for (const waiter *w = first; w != NULL; w = w->next) {
@@ -510,15 +557,11 @@ size_t lt_waits(lt_wait_seen *into, size_t room) {
                 continue;
             }
             uint32_t word = look(first->lock);
-            const lt_subject *subject = &first->subject;
             lt_wait_seen seen = {
                 .lock = (uintptr_t)first->lock,
-                .word = word,
-                .kind = subject->kind,
-                /* Relaxed: nothing is done with it but to tell it. */
-                .owner = subject->owner == NULL || !(word & LT_HELD)
-                             ? 0
-                             : atomic_load_explicit(subject->owner, memory_order_relaxed),
+                .word = tell_word(word),
+                .kind = first->subject.kind,
+                .owner = owner_of(first, word),
                 .held_from = (word & LT_WAITERS) ? held_from(first) : 0,
             };
             for (const waiter *w = first; w != NULL; w = w->next) {

@@ -84,6 +84,10 @@ static inline uint32_t lt_held_by_me(void) {
 /* Whether the lock is held, and that thread took it, or another with the same bits. */
 bool lt_lock_was_taken_by(lt_lock *lock, uintptr_t ident);
 
+/* The ident of the waiter that the lock is reserved for, and that has it as good as already, or
+ * 0. */
+uintptr_t lt_lock_promised_to(lt_lock *lock);
+
 /* Whether nobody can release it: it was taken before a fork by a thread that does not exist
  * in this child, and there is none beside the caller.  May miss that, but never errs the other
  * way: where two threads have the same bits, or the system does not count threads. */
@@ -119,15 +123,17 @@ void lt_check_after(int64_t ns);
 /* Whether one from `since` has lasted so long. */
 bool lt_check_is_due(int64_t since, int64_t deadline);
 
-/* One that waits, at the moment it was looked at. */
+/* One that waits, at the moment it was looked at.  All of one size, so that it can be read as an
+ * array of them. */
 typedef struct {
-    uintptr_t lock; /* the address; that lock may be gone by now */
-    uintptr_t waiter; /* an ident */
+    uint64_t lock;   /* the address; that lock may be gone by now */
+    uint64_t waiter; /* an ident */
     /* The ident of who has it; 0: not known, or nobody.  Of a lock alone there are only the bits
-     * of lt_holder_of(), in `word`: it tells who took it. */
-    uintptr_t owner;
-    uint32_t word;
-    int32_t kind;
+     * of lt_holder_of(), in `word`: it tells who took it.  They are 0 if that was a thread which
+     * got lost in a fork. */
+    uint64_t owner;
+    uint64_t word;
+    int64_t kind;
     int64_t since, deadline;
     /* From when on it has been held as it is now, for all that is known: when somebody first
      * had to wait for it.  It may have been before.  0: not known, or it is not held. */
@@ -138,6 +144,9 @@ typedef struct {
  * how many there are.  Waits go on meanwhile, so what is told of two locks may not have been
  * true at one time. */
 size_t lt_waits(lt_wait_seen *into, size_t room);
+
+/* The word of such a lock, as it is told there. */
+uint32_t lt_lock_word(lt_lock *lock);
 
 /* The slow ways of the inline functions below. */
 bool lt_lock_try_reserved(lt_lock *lock);

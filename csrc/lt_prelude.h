@@ -4,10 +4,12 @@
 #include "lt_handle.h"
 #include "lt_lock.h"
 #include "lt_park.h"
+#include "lt_record.h"
 #include "lt_rlock.h"
 #include "lt_thread.h"
 
 #include <errno.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -145,24 +147,51 @@ static int64_t lt_native_id_of(lt_handle *h) { return lt_handle_native_id(h, LT_
 /* How often the caller has it. */
 static unsigned long lt_rcount(lt_rlock *r) { return lt_rlock_count_of(r, lt_ident()); }
 
-/* Where to write what for which signal: see lt_tell_signal(). */
-static _Atomic int told_fd = -1;
+/* ---- signals that are told to a thread, whatever the main thread does ---- */
 
-static void tell_signal(int signum) {
+/* Not a pipe: descriptors are the program's to close. */
+static sem_t told_or_changed;
+static _Atomic unsigned told; /* how many signals nobody has been told of */
+
+/* Relaxed: it is a number, and sem_post() orders it. */
+static void tell(int signum) {
     (void)signum;
     int error = errno;
-    /* Relaxed: it is a number.  If the pipe is full, somebody is told enough. */
-    (void)!write(atomic_load_explicit(&told_fd, memory_order_relaxed), "", 1);
+    atomic_fetch_add_explicit(&told, 1, memory_order_relaxed);
+    sem_post(&told_or_changed);
     errno = error;
 }
 
-/* From now on a byte is written to `fd` when the signal comes, whichever thread it comes to and
- * whatever that does: 0, or an errno. */
-static int lt_tell_signal(int signum, int fd) {
-    struct sigaction action = {.sa_handler = tell_signal, .sa_flags = SA_RESTART};
+/* To be called once, and again in a forked child: 0 or an errno. */
+static int lt_tell_init(void) {
+    atomic_store_explicit(&told, 0, memory_order_relaxed);
+    return sem_init(&told_or_changed, 0, 0) == 0 ? 0 : errno;
+}
+
+/* From now on lt_await_told() tells when the signal has come, to whichever thread: 0 or an
+ * errno. */
+static int lt_tell_signal(int signum) {
+    struct sigaction action = {.sa_handler = tell, .sa_flags = SA_RESTART | SA_ONSTACK};
     sigemptyset(&action.sa_mask);
-    atomic_store_explicit(&told_fd, fd, memory_order_relaxed);
     return sigaction(signum, &action, NULL) == 0 ? 0 : errno;
+}
+
+/* Has lt_await_told() return, with 0 if no signal has come. */
+static void lt_tell_again(void) { sem_post(&told_or_changed); }
+
+/* Waits, and returns how many signals have come since the last time; for one thread, which may
+ * be ended where it takes the GIL again. */
+static unsigned lt_await_told(void) {
+    const lt_hooks *hooks = LT_HOOKS;
+    void *state = hooks == NULL ? NULL : hooks->before();
+    while (sem_wait(&told_or_changed) != 0 && errno == EINTR) {
+    }
+    if (hooks != NULL && !hooks->after(state)) {
+        for (;;) {
+            pause();
+        }
+    }
+    return atomic_exchange_explicit(&told, 0, memory_order_relaxed);
 }
 
 #if !defined(PYPY_VERSION) && PY_VERSION_HEX >= 0x030A0000

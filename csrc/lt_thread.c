@@ -7,6 +7,7 @@
 #include "lt_handle.h"
 #include "lt_lock.h"
 #include "lt_park.h"
+#include "lt_record.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -65,14 +66,21 @@ bool lt_is_first_thread(void) {
 #endif
 }
 
-bool lt_is_only_thread(void) {
+static atomic_long helpers;
+
+/* Relaxed: who counts a helper before it has said so takes it for another thread. */
+void lt_helper_begin(void) { atomic_fetch_add_explicit(&helpers, 1, memory_order_relaxed); }
+
+long lt_thread_count(void) {
 #if defined(__linux__)
     /* A folder has a link for its name, one for its own ".", and one for the ".." of each
      * folder in it; here, these are the threads. */
     struct stat threads;
-    return stat("/proc/self/task", &threads) == 0 && threads.st_nlink == 2 + 1;
+    return stat("/proc/self/task", &threads) != 0
+               ? 0
+               : (long)threads.st_nlink - 2 - atomic_load_explicit(&helpers, memory_order_relaxed);
 #else
-    return false;
+    return 0;
 #endif
 }
 
@@ -425,7 +433,9 @@ static void after_fork_in_child(void) {
      * not matter.  The handles come last, as they release locks. */
     lt_park_after_fork();
     lt_lock_after_fork();
+    lt_record_after_fork();
     atomic_store_explicit(&count, is_counted(), memory_order_relaxed);
+    atomic_store_explicit(&helpers, 0, memory_order_relaxed);
     atomic_store_explicit(&awake, is_counted(), memory_order_relaxed);
     atomic_store_explicit(&passing, 0, memory_order_relaxed);
     atomic_store_explicit(&births, 0, memory_order_relaxed);

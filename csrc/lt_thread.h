@@ -46,9 +46,15 @@ int lt_get_name(char *name, size_t size);
  * system cannot tell. */
 bool lt_is_first_thread(void);
 
-/* Whether the process has no other thread, whoever started that; false where the system
- * cannot tell. */
-bool lt_is_only_thread(void);
+/* How many threads the process has, whoever started them, but for those that do nothing for it but
+ * look (lt_helper_begin()); 0 where the system cannot tell. */
+long lt_thread_count(void);
+
+/* Whether the process has no other thread, in that sense; false where the system cannot tell. */
+static inline bool lt_is_only_thread(void) { return lt_thread_count() == 1; }
+
+/* The calling thread never takes or releases what others wait for. */
+void lt_helper_begin(void);
 
 /* How many of the threads that were started here are running.  Each counts itself. */
 void lt_count_up(void);

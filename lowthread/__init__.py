@@ -61,6 +61,7 @@ from lowthread._joinable import ThreadHandle, ThreadStartError, start
 from lowthread._load import load_capsule as _load_capsule
 from lowthread._naming import _NAME_MAXLEN, _get_name, set_name
 from lowthread._never import AbandonedLockError, PythonFinalizationError
+from lowthread._profile import Profile, ProfilePlace, ProfileWait, profile
 from lowthread._start import exit, exit_thread, stack_size
 from lowthread._state import LockState, Owner, Waiter, dump, locks, name_lock
 from lowthread._threadlocal import _local
@@ -77,6 +78,9 @@ __all__ = [
     "LockState",
     "LockType",
     "Owner",
+    "Profile",
+    "ProfilePlace",
+    "ProfileWait",
     "PythonFinalizationError",
     "RLock",
     "ThreadHandle",
@@ -114,6 +118,7 @@ __all__ = [
     "lock",
     "locks",
     "name_lock",
+    "profile",
     "set_name",
     "stack_size",
     "start",
@@ -133,6 +138,7 @@ _ours = {
     *("__version__", "addressof", "backend", "get_api", "get_include"),
     *("install", "start", "uninstall"),
     *("Deadlock", "DeadlockError", "detect_deadlocks", "dump_on_signal"),
+    *("Profile", "ProfilePlace", "ProfileWait", "profile"),
     *("LockState", "Owner", "Waiter", "dump", "locks", "name_lock"),
 }
 provide({name: globals()[name] for name in __all__ if name not in _ours})

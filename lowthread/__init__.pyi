@@ -5,6 +5,7 @@ that wants one of those: a `lock` to what takes a `_thread.LockType`, `start_new
 takes a function like that of `_thread`.
 """
 
+import os
 import signal
 import sys
 from _thread import LockType as _HostLock
@@ -12,7 +13,8 @@ from _thread import RLock as _HostRLock
 from _thread import _excepthook as _excepthook
 from _thread import _ExceptHookArgs as _ExceptHookArgs
 from _thread import _local as _local
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import TracebackType
 from typing import (
     Any,
     Final,
@@ -25,7 +27,7 @@ from typing import (
 )
 
 from _typeshed import SupportsWrite
-from typing_extensions import ParamSpec, TypeVarTuple, Unpack, deprecated
+from typing_extensions import ParamSpec, Self, TypeVarTuple, Unpack, deprecated
 
 from ._final import Final as _Final
 from ._version import __version__ as __version__
@@ -42,6 +44,9 @@ __all__ = [
     "LockState",
     "LockType",
     "Owner",
+    "Profile",
+    "ProfilePlace",
+    "ProfileWait",
     "PythonFinalizationError",
     "RLock",
     "ThreadHandle",
@@ -79,6 +84,7 @@ __all__ = [
     "lock",
     "locks",
     "name_lock",
+    "profile",
     "set_name",
     "stack_size",
     "start",
@@ -281,5 +287,53 @@ def detect_deadlocks(
 ) -> None: ...
 def locks() -> list[LockState]: ...
 def dump(file: SupportsWrite[str] | None = None) -> None: ...
+
+class ProfileWait(NamedTuple):
+    ident: int
+    thread: str
+    lock: int
+    kind: Literal["lock", "RLock", "thread"]
+    name: str | None
+    begin: float
+    end: float
+    taken: bool
+    owner: str | None
+    owner_place: str | None
+    place: int
+
+class ProfilePlace(NamedTuple):
+    where: str
+    stack: tuple[str, ...]
+    lock: str
+    waits: int
+    total: float
+    median: float
+    p99: float
+    worst: float
+    owners: tuple[tuple[str, str | None, int, float], ...]
+
+class Profile:
+    command: str
+    begin: float
+    end: float
+    waits: list[ProfileWait]
+    places: list[ProfilePlace]
+    dropped: int
+    omitted: int
+    def __init__(self, file: str | os.PathLike[str] | None = None) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def stacks(self) -> Iterator[tuple[tuple[tuple[str, int, str], ...], int, int]]: ...
+    def table(self, most: int = 20) -> str: ...
+    def save(self, file: str | os.PathLike[str]) -> None: ...
+
+def profile(file: str | os.PathLike[str] | None = None) -> Profile: ...
 def dump_on_signal(signum: SupportsIndex, /) -> None: ...
 def name_lock(lock: lock | RLock, name: str | None, /) -> None: ...

@@ -10,19 +10,22 @@ from __future__ import annotations
 import os
 import sys
 from collections import namedtuple
+from types import GetSetDescriptorType
 
 from lowthread._arguments import FOREVER
 from lowthread._builtin import unannotated
 from lowthread._check import lookers
+from lowthread._hooks import report_unraisable
 from lowthread._interpreter import _get_main_thread_ident
-from lowthread._load import ffi, lib
+from lowthread._load import ffi, lib, native
 from lowthread._never import can_be_released_by_a_handler, is_last_thread
 from lowthread._state import (
     KINDS,
     Owner,
     Wait,
     address_of,
-    helpers,
+    frames_of_threads,
+    holders_of,
     idents_of,
     name_of_lock,
     names_of_threads,
@@ -69,13 +72,29 @@ class Deadlock(namedtuple("Deadlock", "is_certain threads text")):
 # How to react; None while nobody looks.
 _reaction: Any = None
 
+# How long a wait lasts before it looks, in ns.
+_after = 0
+
 # What has been found, that it is told once: by the waits, and by whom.
 _found: dict[frozenset[tuple[int, int]], object] = {}
 
-# By thread: since when it waits, its stack, and where it took what it has, as of its last look.
+# By thread: since when it waits, and when it is to look again.
+_next_looks: dict[int, tuple[int, int]] = {}
+
+# Where nobody can look into the frames of others, by thread: since when it waits, its stack, and
+# where it took what it has, as of its last look.
 _notes: dict[int, tuple[int, list[str], dict[int, str]]] = {}
 
 _looking: set[int] = set()
+
+
+def _after_fork_in_child() -> None:
+    _looking.clear()
+    _next_looks.clear()
+    _notes.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 @unannotated
@@ -87,19 +106,21 @@ def detect_deadlocks(
 
     after: the seconds after which they look, an int or a float; None: they do not any more.
     on_deadlock: "report" prints what was found to `sys.stderr`, once. "raise" ends one of the
-    waits, that of the thread which has found it, with `DeadlockError`. A callable is called in
+    waits, that of the thread which has found it, with `DeadlockError`, also where it is not
+    certain (see `Deadlock`). A callable is called in
     that thread with a `Deadlock`; what it raises ends the wait.
 
     Found are threads that wait for each other, for locks or to join each other, and that all
     threads of the process wait without a timeout, if it has no others than Python's and the main
-    thread no signal handlers that could end its wait. The latter on Linux only.
+    thread no signal handlers that could end its wait. The latter on Linux only. Waits that had
+    begun before this was called are found, but do not look.
 
     Not among them is a thread that waits for a `lock` which it took itself, since that is how
     `threading.Condition` waits, and so `Event`, `Semaphore`, `Barrier` and `queue.Queue`.
 
     Raises ValueError for a time that is not positive or another word; TypeError for anything else.
     """
-    global _reaction
+    global _reaction, _after
     if after is None:
         lookers.clear()
         lib.lt_check_after(0)
@@ -123,30 +144,46 @@ def detect_deadlocks(
     import ast  # noqa: F401
     import linecache  # noqa: F401
     import traceback  # noqa: F401
+    import warnings  # noqa: F401
 
+    _after = max(1, int(after * 1e9))
     lookers[:] = [_look]
-    lib.lt_check_after(max(1, int(after * 1e9)))
+    lib.lt_check_after(_after)
 
 
 def _look(address: int, kind: int, since: int) -> None:
-    me = lib.lt_ident()
+    me, now = lib.lt_ident(), lib.lt_now()
     if me in _looking:  # to look, or to tell, takes a lock
         return
+    known = _next_looks.get(me)
+    if known is not None and known[0] == since and now < known[1]:
+        return  # the main thread is asked more often, as it looks for signals too
+    _next_looks[me] = since, now + max(now - since, _after) * 15 // 16
     _looking.add(me)
     try:
-        found = _find(me, Wait(address, me, 0, 0, kind, since, FOREVER, 0))
+        try:
+            found = _find(me, Wait(address, me, 0, 0, kind, since, FOREVER, 0), now)
+        except Exception as error:
+            # What it looks at is a program in any state; that must not end a wait.
+            report_unraisable(error, "Exception ignored in detect_deadlocks()")
+            return
+        if found is None:
+            return
+        if callable(_reaction):
+            _reaction(found)
+        elif _reaction == "raise":
+            raise DeadlockError(found.text)
+        else:
+            _print(found.text)
     finally:
         _looking.discard(me)
-    if found is None:
-        return
-    if callable(_reaction):
-        _reaction(found)
-    elif _reaction == "raise":
-        raise DeadlockError(found.text)
-    elif sys.stderr is not None:
+
+
+def _print(text: str) -> None:
+    if sys.stderr is not None:
         try:
-            sys.stderr.write(found.text)
-        except (OSError, ValueError):  # it is closed
+            sys.stderr.write(text)
+        except Exception:  # it is closed, or the program's own
             pass
 
 
@@ -160,28 +197,27 @@ class _Graph:
             w.waiter: w for w in waits if w.deadline >= FOREVER - 1 and w.word & lib.LT_HELD
         }
         self.idents = idents_of(self.waits.values())
-        self.owners = {i: owner_of(w, self.idents) for i, w in self.waits.items()}
+        self.holders = holders_of(self.idents)
 
-    def cycle(self, me: int) -> list[int] | None:
-        """Return the threads of whom each waits for the next, from `me` on."""
+    def owner(self, ident: int) -> int | None:
+        return owner_of(self.waits[ident], self.holders)
+
+    def since(self, ident: int) -> int | None:
+        return self.waits[ident].since if ident in self.waits else None
+
+    def path(self, me: int) -> tuple[list[int], int | None]:
+        """Return `me`, whom that one waits for, and so on; and who in there the last waits for."""
         path = [me]
         while path[-1] in self.waits:
-            owner = self.owners[path[-1]]
-            if owner == me and len(path) > 1:
-                return path
-            if owner is None or owner in path:  # waits for itself, or is not one of them
-                return None
+            owner = self.owner(path[-1])
+            if owner is None or owner in path:
+                return path, owner
             path.append(owner)
-        return None
+        return path, None
 
     def all_threads(self) -> list[int] | None:
         """Return all threads, if there is none that could end any of their waits."""
-        if self.idents != self.waits.keys() or is_last_thread():
-            return None
-        try:
-            if len(os.listdir("/proc/self/task")) != len(self.idents) + len(helpers):
-                return None
-        except OSError:
+        if self.idents != self.waits.keys() or lib.lt_thread_count() != len(self.idents):
             return None
         main = _get_main_thread_ident()
         if main in self.waits and can_be_released_by_a_handler():
@@ -189,7 +225,7 @@ class _Graph:
         return sorted(self.idents, key=lambda ident: ident != main)
 
 
-def _as_seen(mine: Wait) -> Any:
+def _as_seen(mine: Wait) -> Wait:
     """Return a wait that is not in the queue while its thread looks, as if it was."""
     word = owner = 0
     if mine.kind == lib.LT_FOR_THREAD:
@@ -197,50 +233,97 @@ def _as_seen(mine: Wait) -> Any:
         owner = lib.lt_handle_ident(handle)
         word = 0 if lib.lt_handle_is_done(handle) else lib.LT_HELD
     else:
-        word = ffi.cast("lt_lock *", mine.lock).word
+        word = lib.lt_lock_word(ffi.cast("lt_lock *", mine.lock))
     if mine.kind == lib.LT_FOR_RLOCK:
         owner = lib.lt_rlock_owner(ffi.cast("lt_rlock *", mine.lock))
     return mine._replace(owner=owner, word=word)
 
 
-def _find(me: int, mine: Wait) -> Deadlock | None:
-    frame = sys._getframe(1)
-    _notes[me] = mine.since, stack_of(frame), _taken_in(frame)
-    once = _Graph(me, mine)
-    threads = once.cycle(me)
-    is_cycle = threads is not None
-    if threads is None:
-        threads = once.all_threads()
-    if threads is None:
+def _may_be_in_one(me: int, mine: Wait) -> bool:
+    """Return whether it is worth to look, without much ado: most waits are for a `Condition`."""
+    seen = _as_seen(mine)
+    waits_for_itself = not seen.owner and seen.word & lib.LT_HOLDER == lib.lt_holder_of(me)
+    all_wait = lib.lt_waits(ffi.NULL, 0) + 1 >= lib.lt_thread_count() > 0
+    return all_wait or not waits_for_itself
+
+
+def _stuck(graph: _Graph, me: int) -> tuple[list[int], bool] | None:
+    """Return threads that cannot go on, of which the caller is one, and whether in a cycle."""
+    threads, end = graph.path(me)
+    if end == me and len(threads) > 1:
+        return threads, True
+    if end is not None and end != threads[-1]:
+        return None  # it waits for those that are in one, who will tell
+    all_threads = graph.all_threads() if me in graph.waits else None
+    return None if all_threads is None else (all_threads, False)
+
+
+def _find(me: int, mine: Wait, now: int) -> Deadlock | None:
+    if is_last_thread() or not _may_be_in_one(me, mine):
         return None
+    if not native:
+        frame = sys._getframe(1)
+        _notes[me] = mine.since, stack_of(frame), _taken_in(frame)
+    once = _Graph(me, mine)
+    found = _stuck(once, me)
+    if found is None:
+        return None
+    threads, is_cycle = found
     # What was seen of two locks need not have been so at one time. Who waits the same wait both
     # times has not taken or released anything in between: then it was, between the two looks.
-    again = _Graph(me, mine)
     # And if there was nobody else at the first look, nobody has released anything since.
+    again = _Graph(me, mine)
     waits = [once.waits[ident] for ident in threads]
-    if is_cycle and again.cycle(me) != threads:
+    is_so = not is_cycle or again.path(me) == (threads, me)
+    if not is_so or any(again.since(wait.waiter) != wait.since for wait in waits):
         return None
-    if [getattr(again.waits.get(w.waiter), "since", None) for w in waits] != [
-        w.since for w in waits
-    ]:
+    notes = _notes_of(waits)
+    is_early = len(notes) < len(waits) and now - mine.since < 2 * _after
+    if is_early or not _is_news(waits):  # the former will have looked when this one does again
         return None
+    return _report(once, waits, notes, is_cycle)
+
+
+def _is_news(waits: list[Wait]) -> bool:
     mark = object()
-    key = frozenset((w.waiter, w.since) for w in waits)
-    if _found.setdefault(key, mark) is not mark:
-        return None
+    return _found.setdefault(frozenset((w.waiter, w.since) for w in waits), mark) is mark
+
+
+def _report(
+    graph: _Graph,
+    waits: list[Wait],
+    notes: dict[int, tuple[list[str], dict[int, str]]],
+    is_cycle: bool,
+) -> Deadlock:
     names = names_of_threads()
-    is_certain = not is_cycle or all(w.kind != lib.LT_FOR_LOCK for w in waits)
+    threads = [wait.waiter for wait in waits]
+    may_be_interrupted = _get_main_thread_ident() in threads and can_be_released_by_a_handler()
+    is_certain = not is_cycle or (
+        all(w.kind != lib.LT_FOR_LOCK for w in waits) and not may_be_interrupted
+    )
+    owners = {ident: graph.owner(ident) for ident in threads}
     return Deadlock(
         is_certain,
         tuple(Owner(ident, names.get(ident)) for ident in threads),
-        "".join(_tell(waits, once.owners, names, is_cycle, is_certain)),
+        "".join(_tell(waits, owners, names, notes, is_cycle, is_certain)),
     )
 
 
+def _notes_of(waits: list[Wait]) -> dict[int, tuple[list[str], dict[int, str]]]:
+    """Return the stacks of who waits, and where they took what they have; as far as is known."""
+    if native:
+        frames = frames_of_threads()
+        found = {w.waiter: frames[w.waiter] for w in waits if w.waiter in frames}
+        return {ident: (stack_of(f), _taken_in(f)) for ident, f in found.items()}
+    notes = {w.waiter: _notes.get(w.waiter) for w in waits}
+    return {w.waiter: n[1:] for w in waits for n in [notes[w.waiter]] if n and n[0] == w.since}
+
+
 def _tell(
-    waits: list[Any],
+    waits: list[Wait],
     owners: dict[int, int | None],
     names: dict[int, str],
+    notes: dict[int, tuple[list[str], dict[int, str]]],
     is_cycle: bool,
     is_certain: bool,
 ) -> Iterator[str]:
@@ -253,14 +336,8 @@ def _tell(
     else:
         yield (
             f"lowthread: found what looks like a deadlock: {count} threads wait for each other "
-            "(unless another thread releases a lock that one of these took)\n"
+            "(unless another thread, or a signal handler, releases what one of these took)\n"
         )
-    # Of those who have looked in this wait; others may not have come to that.
-    notes = {
-        w.waiter: _notes[w.waiter]
-        for w in waits
-        if _notes.get(w.waiter, (None, [], {}))[0] == w.since
-    }
     for wait in waits:
         owner = owners[wait.waiter]
         lock = say_lock(KINDS[wait.kind], wait.lock, name_of_lock(wait.lock))
@@ -269,14 +346,14 @@ def _tell(
             verb = {"lock": "taken by", "RLock": "held by", "thread": "that is"}[KINDS[wait.kind]]
             thread = f"thread {say_thread(owner, names.get(owner))}"
             yield f", {verb} {'itself' if owner == wait.waiter else thread}"
-            place = notes[owner][2].get(wait.lock) if owner in notes else None
+            place = notes[owner][1].get(wait.lock) if owner in notes else None
             yield f" in {place}" if place else ""
         yield "\n"
     for wait in waits:
         yield f"Thread {say_thread(wait.waiter, names.get(wait.waiter))}"
         if wait.waiter in notes:
             yield " (most recent call last):\n"
-            yield from notes[wait.waiter][1]
+            yield from notes[wait.waiter][0]
         else:
             yield ": its stack is not known\n"
 
@@ -308,11 +385,16 @@ def _with_statements(frame: FrameType) -> list[Any]:
     """Return the `with` statements in whose bodies a frame is, or which it is entering."""
     import ast
     import linecache
+    import warnings
 
     name = frame.f_code.co_filename
+    if name.startswith("<"):  # others may have the same name
+        return []
     if name not in _trees:
         try:
-            tree = ast.parse("".join(linecache.getlines(name, frame.f_globals)))
+            with warnings.catch_warnings():  # they were told when it was compiled
+                warnings.simplefilter("ignore")
+                tree = ast.parse("".join(linecache.getlines(name, frame.f_globals)))
         except (SyntaxError, ValueError, RecursionError):
             tree = ast.Module([], [])
         _trees[name] = [n for n in ast.walk(tree) if isinstance(n, (ast.With, ast.AsyncWith))]
@@ -329,7 +411,8 @@ def _evaluate(node: Any, frame: FrameType) -> Any:
 
     if isinstance(node, ast.Name):
         for names in (frame.f_locals, frame.f_globals):
-            if node.id in names:
+            # Not what a program gave to exec(), which may do anything.
+            if type(names).__name__ in ("dict", "FrameLocalsProxy") and node.id in names:
                 return names[node.id]
     if isinstance(node, ast.Attribute):
         owner = _evaluate(node.value, frame)
@@ -338,15 +421,18 @@ def _evaluate(node: Any, frame: FrameType) -> Any:
 
 
 def _attributes_of(thing: object) -> dict[str, Any]:
-    if thing is _MISSING:
+    if thing is _MISSING or issubclass(type(thing), type):
         return {}
-    try:
-        found = object.__getattribute__(thing, "__dict__")
-    except AttributeError:
-        return {}
-    return found if type(found) is dict else {}
+    for cls in type(thing).__mro__:
+        if "__dict__" in vars(cls):
+            descriptor = vars(cls)["__dict__"]
+            if type(descriptor) is not GetSetDescriptorType:  # the program's own
+                return {}
+            found = descriptor.__get__(thing)
+            return found if type(found) is dict else {}
+    return {}
 
 
 def _attributes(thing: object) -> list[Any]:
     """Return what is in a thing that may have a lock, such as a `threading.Condition`."""
-    return list(_attributes_of(thing).values()) if not isinstance(thing, type) else []
+    return list(_attributes_of(thing).values())

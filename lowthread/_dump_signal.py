@@ -1,14 +1,15 @@
 """Has a signal print what every thread does, also when the main thread runs no Python.
 
 The interpreter runs handlers of signals in its main thread, between two instructions. So here the
-signal is written to a pipe, by C, and a thread reads from that. It is one of the interpreter's
-own, which a program on lowthread does not count.
+handler is in C, and tells a thread that waits for nothing else. It is one of the interpreter's
+own, which a program on lowthread does not count, and gets no signals but these.
 """
 
 from __future__ import annotations
 
 import _thread as host  # before it can be ours
 import os
+import signal
 from operator import index
 
 from lowthread._builtin import unannotated
@@ -22,64 +23,74 @@ if TYPE_CHECKING:
 
 _start_new_thread = host.start_new_thread
 _allocate_lock = host.allocate_lock
+_lock = _allocate_lock()
 
-# The signals, and the pipe's writing end, once there are some.
 _signals: set[int] = set()
-_pipe: list[int] = []
 
 
 @unannotated
 def dump_on_signal(signum: SupportsIndex, /) -> None:
     """Have a signal do what `dump` does, whatever the main thread does then.
 
-    It takes the place of the signal's handler, and does not disturb the program otherwise: calls
-    that the signal interrupts go on. A thread of its own waits for it, in children of a fork too.
-    Where a thread keeps the GIL in C code, it is printed when that is over.
+    It takes the place of the signal's handler. A thread of its own waits for it, in children of a
+    fork too; of what the program does otherwise, that changes what depends on how many threads the
+    system counts, such as the warning of 3.12 about forks. Where a thread keeps the GIL in C code,
+    it is printed when that is over.
 
     signum: the number of a signal, an int.
 
-    Raises OSError for what is no signal or cannot be handled.
+    Raises OSError for what is no signal or cannot be handled, or where the system has not what it
+    takes; RuntimeError if the thread cannot be started.
     """
     signum = index(signum)
-    if not _pipe:
-        _begin()
-    error = lib.lt_tell_signal(signum, _pipe[0])
-    if error != 0:
-        raise OSError(error, f"{os.strerror(error)}: signal {signum}")
-    _signals.add(signum)
     import traceback  # noqa: F401  -- now, since an import takes locks
 
+    with _lock:
+        if not _signals:
+            _begin(lib.lt_tell_init())
+        _check(lib.lt_tell_signal(signum), f": signal {signum}")
+        _signals.add(signum)
+        lib.lt_tell_again()  # for the thread to let it through
 
-def _begin() -> None:
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    _pipe[:] = [writing]
+
+def _check(error: int, what: str = "") -> None:
+    if error != 0:
+        raise OSError(error, os.strerror(error) + what)
+
+
+def _begin(error: int) -> None:
+    _check(error)
     begun = _allocate_lock()
     begun.acquire()
-    _start_new_thread(_wait, (reading, begun.release))
+    # It inherits the mask.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        _start_new_thread(_wait, (begun.release,))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     # On PyPy, a fork while a thread is being born leaves a child that cannot start any.
     begun.acquire()
 
 
-def _wait(reading: int, tell: Callable[[], object]) -> None:
+def _wait(tell: Callable[[], object]) -> None:
+    lib.lt_helper_begin()
     helpers.add(lib.lt_ident())
     tell()
     while True:
-        try:
-            os.read(reading, 4096)  # several that came at once are one
-            dump()
-        except Exception:  # there is nobody else to print
-            pass
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _signals.copy())
+        if lib.lt_await_told():  # several that came at once are one
+            try:
+                dump()
+            except Exception:  # there is nobody else to print
+                pass
 
 
 def _after_fork_in_child() -> None:
+    global _lock
+    _lock = _allocate_lock()
     helpers.clear()
-    if not _pipe:
-        return
-    os.close(_pipe.pop())  # the parent's
-    _begin()
-    for signum in _signals:
-        lib.lt_tell_signal(signum, _pipe[0])
+    if _signals:
+        _begin(lib.lt_tell_init())
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -7,7 +7,7 @@ from _weakref import ref
 
 from lowthread._arguments import FOREVER, UNSET, wait_in_ns
 from lowthread._builtin import unannotated
-from lowthread._check import check
+from lowthread._check import begin, check
 from lowthread._final import Final, name_of, no_pickle
 from lowthread._load import PYPY, check_signals, ffi, lib
 from lowthread._never import LAST_WAIT as _LAST_WAIT
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn, SupportsIndex
 
-    from lowthread._ffi import LockCell, RLockCell
+    from lowthread._check import Listener
+    from lowthread._ffi import LockCell, Pointer, RLockCell
 
     # Of one kind of cell, that which is given with it.
     Wait = Callable[[Any, int, int], int]
@@ -38,6 +39,7 @@ _NOT_HELD = lib.LT_NOT_HELD
 _ABANDONED = lib.LT_ABANDONED
 _is_abandoned = lib.lt_lock_is_abandoned
 _check_is_due = lib.lt_check_is_due
+_is_recording = lib.lt_is_recording
 _ident = lib.lt_ident
 _kill = signal.pthread_kill
 _cast = ffi.cast
@@ -65,6 +67,7 @@ def wait_for(
     has released it for a while, is going to release it.
     """
     since = _now()
+    begin_wait(cell, kind, since)
     deadline = since + ns if ns < FOREVER - since else FOREVER
     is_last = deadline == FOREVER and is_last_thread()
     if is_last:
@@ -91,10 +94,24 @@ def wait_for(
         check_wait(cell, kind, since, deadline)
 
 
+def begin_wait(cell: LockCell | RLockCell, kind: int, since: int) -> None:
+    """Tell of a wait, if somebody wants to know."""
+    if _is_recording():
+        tell(begin, cell, kind, since)
+
+
 def check_wait(cell: LockCell | RLockCell, kind: int, since: int, deadline: int) -> None:
     """Look whether a wait can end, if that is asked for and it has lasted; raise to end it."""
     if _check_is_due(since, deadline):
-        check(int(_cast("uintptr_t", cell)), kind, since)
+        tell(check, cell, kind, since)
+
+
+def tell(listener: Listener, cell: Pointer, kind: int, since: int) -> None:
+    """Tell of a wait, which does not fail for want of what that takes."""
+    try:
+        listener(int(_cast("uintptr_t", cell)), kind, since)
+    except (RecursionError, MemoryError):
+        pass
 
 
 def refuse_if_abandoned(
@@ -108,18 +125,21 @@ def refuse_if_abandoned(
 
 
 def prepare_to_wait(
-    lock: object, cell: LockCell | RLockCell, since: int | None, wait: Wait, kind: int
+    lock: object, cell: LockCell | RLockCell, since: int, is_new: bool, wait: Wait, kind: int
 ) -> bool:
     """Do what `wait_for` does around its waits, for one without end that others do.
 
-    since: when the wait began; None if it is about to.
+    since: when the wait began.
+    is_new: that is now.
 
     Return whether the lock has been taken already, which is so where it is that or nothing.
     """
-    if since is None and is_last_thread():  # which runs no handlers, so none comes in between
+    if is_new and is_last_thread():  # which runs no handlers, so none comes in between
         return wait_for(lock, cell, FOREVER, wait, kind)
     refuse_if_abandoned(lock, cell)
-    if since is not None:
+    if is_new:
+        begin_wait(cell, kind, since)
+    else:
         run_signal_handlers()
         check_wait(cell, kind, since, VERY_LONG)
     return False
@@ -137,8 +157,8 @@ def run_signal_handlers() -> None:
         _kill(_ident(), 0)
 
 
-def _prepare(self: lock, since: int | None) -> bool:
-    return prepare_to_wait(self, _cell_of(self), since, _wait, lib.LT_FOR_LOCK)
+def _prepare(self: lock, since: int, is_new: bool) -> bool:
+    return prepare_to_wait(self, _cell_of(self), since, is_new, _wait, lib.LT_FOR_LOCK)
 
 
 def _complain(*_: object) -> NoReturn:

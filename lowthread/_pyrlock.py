@@ -46,11 +46,11 @@ _now = lib.lt_now
 _restore = lib.lt_rrestore
 
 
-def _prepare(self: RLock, since: int | None) -> bool:
+def _prepare(self: RLock, since: int, is_new: bool) -> bool:
     cell = _cell_of(self)
     if _my_count(cell) == UNSIGNED_LONG_MAX:
         raise _overflow()
-    return prepare_to_wait(self, cell, since, _wait, _KIND)
+    return prepare_to_wait(self, cell, since, is_new, _wait, _KIND)
 
 
 def _complain(*_: object) -> NoReturn:

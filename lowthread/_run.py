@@ -8,6 +8,7 @@ PyPy about an exception hook that fails.
 
 from __future__ import annotations
 
+import atexit
 import builtins
 import io
 import linecache
@@ -16,6 +17,7 @@ import os
 import pkgutil
 import signal
 import sys
+from functools import partial
 from importlib.machinery import BuiltinImporter, SourceFileLoader, SourcelessFileLoader
 from importlib.util import MAGIC_NUMBER
 from runpy import _run_module_as_main  # type: ignore[attr-defined]  # what `python -m` calls
@@ -24,6 +26,7 @@ from lowthread._deadlock import detect_deadlocks
 from lowthread._dump_signal import dump_on_signal
 from lowthread._install import install
 from lowthread._load import PYPY
+from lowthread._profile import Profile
 from lowthread._version import __version__
 
 TYPE_CHECKING = False
@@ -57,6 +60,9 @@ lowthread, and `threading`, `queue`, `concurrent.futures` and so on run on it.
   --deadlocks[=SECONDS]
                look for threads that wait for each other, and tell of them on standard error, when
                a wait without a timeout has lasted that long; 1 second by default
+  --profile[=FILE]
+               at the end, print where the program has waited for locks, and who had them; and
+               write it to a file: *.json for Perfetto, *.pb.gz for pprof
   --info       tell what there is: interpreter, backend, way to wait, limits
   --version    tell the version
   --help       tell this
@@ -68,18 +74,14 @@ Options of the interpreter come first: python -X dev -W error -m lowthread progr
 def main() -> None:
     """Do what `sys.argv` says."""
     children = False
-    deadlocks: float | None = None
-    dump_signal: int | None = None
+    beginnings: list[Callable[[], object]] = [install]
     rest = sys.argv[1:]
     while rest and rest[0].startswith("--"):
-        option = rest.pop(0)
-        option, _, value = option.partition("=")
+        option, _, value = rest.pop(0).partition("=")
         if option == "--children" and not value:
             children = True
-        elif option == "--dump-signal":
-            dump_signal = _signal(option, value or (rest.pop(0) if rest else ""))
-        elif option == "--deadlocks":
-            deadlocks = _seconds(option, value) if value else 1.0
+        elif option in _BEGIN:
+            beginnings.append(_BEGIN[option](option, value, rest))
         elif option in _TELL and not value:
             if rest:
                 _refuse(f"{option} stands alone")
@@ -93,12 +95,43 @@ def main() -> None:
     run, what, args = _parse_program(rest)
     if children:
         _carry_into_children()
-    install()
-    if dump_signal is not None:
-        dump_on_signal(dump_signal)
-    if deadlocks is not None:
-        detect_deadlocks(deadlocks)
+    for begin in beginnings:
+        begin()
     run(what, args)
+
+
+# For each of these options: what returns, from its value and what comes after it, how to begin.
+
+
+def _profile(option: str, value: str, _: list[str]) -> Callable[[], object]:
+    try:
+        profile = Profile(value or None)
+    except ValueError as error:
+        _refuse(f"{option}: {error}")
+
+    def begin() -> None:
+        atexit.register(_end, profile)
+        profile.start()
+
+    return begin
+
+
+def _dump_signal(option: str, value: str, rest: list[str]) -> Callable[[], object]:
+    return partial(dump_on_signal, _signal(option, value or (rest.pop(0) if rest else "")))
+
+
+def _deadlocks(option: str, value: str, _: list[str]) -> Callable[[], object]:
+    return partial(detect_deadlocks, _seconds(option, value) if value else 1.0)
+
+
+_BEGIN = {"--profile": _profile, "--dump-signal": _dump_signal, "--deadlocks": _deadlocks}
+
+
+def _end(profile: Profile, pid: int = os.getpid()) -> None:
+    """End a profile and print it; but not in a child of a fork, which is not in it."""
+    if pid == os.getpid():
+        profile.stop()
+        sys.stderr.write(profile.table())
 
 
 def _signal(option: str, value: str) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import namedtuple
+from struct import iter_unpack
 from weakref import ref
 
 from lowthread._arguments import FOREVER
@@ -62,11 +63,12 @@ class LockState(namedtuple("LockState", "kind address name owner held_for waiter
     """What somebody waits for.
 
     kind: "lock", "RLock", or "thread" for one that is being joined.
-    address: that of the lock, as `addressof` tells it, an int; of a thread that of its handle.
+    address: that of the lock, as `addressof` tells it, an int; of a thread, that of its handle.
     name: the name given with `name_lock`, a str, or None.
     owner: an `Owner`. Of an `RLock` it is the thread that has it; of a `lock`, the thread that
     took it, which need not be the one that will release it; of a thread, that itself. None if
-    nobody has it, being handed over just now, or if the thread that took it cannot be told.
+    nobody has it, being handed over just now, or if it cannot be told. If the thread that took a
+    `lock` has ended, it may be another one that has its identifier now.
     held_for: for how many seconds it has been held at least, a float: since somebody first had to
     wait for it. None where that is not known.
     waiters: a tuple of `Waiter`, who came first being the first.
@@ -143,7 +145,7 @@ def seen_waits() -> list[Wait]:
         seen = ffi.new("lt_wait_seen[]", room)
         count = lib.lt_waits(seen, room)
         if count <= room:
-            return [Wait(*(getattr(seen[i], f) for f in Wait._fields)) for i in range(count)]
+            return list(map(Wait._make, iter_unpack("4Q4q", bytes(ffi.buffer(seen, 64 * count)))))
         room = 2 * count
 
 
@@ -154,7 +156,7 @@ def names_of_threads() -> dict[int, str]:
     return {ident: name for ident, name in names.items() if isinstance(name, str)}
 
 
-def _frames() -> dict[int, FrameType]:
+def frames_of_threads() -> dict[int, FrameType]:
     if native:
         frames: dict[int, FrameType] = native.current_frames()
         return frames
@@ -171,21 +173,31 @@ def name_of_lock(address: int) -> str | None:
 def idents_of(waits: Iterable[Wait]) -> set[int]:
     """Return the identifiers of all threads that are known of, but for our own."""
     idents = {wait.waiter for wait in waits}
-    idents.update(names_of_threads(), _frames())
+    idents.update(names_of_threads(), frames_of_threads())
     if not native:
         idents.update((_get_main_thread_ident(), *threads_of_ours()))
     return idents - helpers
 
 
-def owner_of(wait: Wait, idents: set[int]) -> int | None:
+def holders_of(idents: Iterable[int]) -> dict[int, int | None]:
+    """Return threads by what a lock's word has of those that take it.
+
+    None for what two of them have: it cannot be told.
+    """
+    found: dict[int, int | None] = {}
+    for ident in idents:
+        bits = lib.lt_holder_of(ident)
+        found[bits] = None if bits in found else ident
+    return found
+
+
+def owner_of(wait: Wait, holders: dict[int, int | None]) -> int | None:
     owner: int = wait.owner
     if owner:
         return owner
-    bits = wait.word & lib.LT_HOLDER
-    if wait.kind != lib.LT_FOR_LOCK or not (wait.word & lib.LT_HELD) or not bits:
+    if wait.kind != lib.LT_FOR_LOCK or not wait.word & lib.LT_HELD:
         return None
-    found = [ident for ident in idents if lib.lt_holder_of(ident) == bits]
-    return found[0] if len(found) == 1 else None  # two with the same bits: it cannot be told
+    return holders.get(wait.word & lib.LT_HOLDER)
 
 
 @unannotated
@@ -200,7 +212,7 @@ def locks() -> list[LockState]:
     be seen.
     """
     waits = seen_waits()
-    names, idents = names_of_threads(), idents_of(waits)
+    names, holders = names_of_threads(), holders_of(idents_of(waits))
     now = lib.lt_now()
     found: dict[int, LockState] = {}
     for wait in waits:
@@ -213,7 +225,7 @@ def locks() -> list[LockState]:
         )
         state = found.get(wait.lock)
         if state is None:
-            ident = owner_of(wait, idents)
+            ident = owner_of(wait, holders)
             state = LockState(
                 KINDS[wait.kind],
                 wait.lock,
@@ -268,7 +280,7 @@ def stack_of(frame: FrameType | None) -> list[str]:
 
 def _describe() -> Iterator[str]:
     states = locks()
-    names, frames = names_of_threads(), _frames()
+    names, frames = names_of_threads(), frames_of_threads()
     waits = {waiter.ident: (state, waiter) for state in states for waiter in state.waiters}
     frames = {ident: frame for ident, frame in frames.items() if ident not in helpers}
     others = (idents_of(()) | waits.keys()) - frames.keys()

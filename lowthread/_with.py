@@ -76,9 +76,9 @@ class _Wait:
 
     def prepare(self, _: object) -> bool:
         """Before the first wait: do all that may raise; return whether that took the lock."""
-        if self.enter.prepare(self.lock, None):
-            return True
         since = _now()
+        if self.enter.prepare(self.lock, since, True):
+            return True
         wait = MethodType(MethodType(self.enter.wait, self.enter.cell_of(self.lock)), since)
         again: Any = MethodType(
             MethodType(_prepare_again, self.enter), self.lock
@@ -91,7 +91,7 @@ class _Wait:
 
 def _prepare_again(enter: Enter, lock: Any, since: int, _: object) -> bool:
     """Do the same before each other wait."""
-    return enter.prepare(lock, since)
+    return enter.prepare(lock, since, False)
 
 
 @unannotated
@@ -101,8 +101,8 @@ class Enter:
     method: the same as a method in Python.
     take: a function of the core that takes the lock if that can be done at once.
     wait: one that waits and takes it, from a given time; false: it was interrupted.
-    prepare: prepare(lock, since) is called before each wait, and may raise; since is when that
-    began, or None before the first. True: it has taken the lock.
+    prepare: prepare(lock, since, is_new) is called before each wait, and may raise; since is when
+    the first began. True: it has taken the lock.
 
     To be set: cell_of, a function that returns a lock's `lt_lock *` or `lt_rlock *`.
     """
@@ -114,7 +114,7 @@ class Enter:
         method: Callable[..., bool],
         take: Callable[..., bool],
         wait: Callable[..., bool],
-        prepare: Callable[[Any, int | None], bool],
+        prepare: Callable[[Any, int, bool], bool],
     ) -> None:
         self.method = method
         self.take = take

@@ -4,9 +4,10 @@ import os
 import re
 import subprocess
 import sys
+import threading
 
 import pytest
-from conftest import ROOT, run_script
+from conftest import LONG, ROOT, run_script
 
 import lowthread
 
@@ -71,19 +72,20 @@ def test_two_threads(kind):
         assert first.startswith("lowthread: found what looks like a deadlock: 2 threads wait")
     assert text.count("lowthread: found") == 1  # though both look
     verb, kind = ("held", "RLock") if kind == "RLock" else ("taken", "lock")
-    # The text of a `-c` has a source since 3.13 only.
-    heads = {re.sub("0x[0-9a-f]+| in File .*", "0x", line) for line in rest[:2]}
-    end = "0x" if sys.version_info >= (3, 13) else ""
-    assert heads == {
-        f'  thread "one" (0x) waits for {kind} 0x, {verb} by thread "two" (0x){end}',
-        f'  thread "two" (0x) waits for {kind} 0x "A", {verb} by thread "one" (0x){end}',
+    assert {re.sub("0x[0-9a-f]+", "0x", line) for line in rest[:2]} == {
+        f'  thread "one" (0x) waits for {kind} 0x, {verb} by thread "two" (0x)',
+        f'  thread "two" (0x) waits for {kind} 0x "A", {verb} by thread "one" (0x)',
     }
     assert re.search(r'File "<string>", line \d+, in one\n', text)
     assert re.search(r'File "<string>", line \d+, in two\n', text)
 
 
-def test_where_the_locks_were_taken(tmp_path):
-    """From a file, whose source there is; and of a Condition, whose lock it has inside."""
+@pytest.mark.parametrize("later", [0, 0.05, 0.5])
+def test_where_the_locks_were_taken(later, tmp_path):
+    """From a file, whose source there is; and of a Condition, whose lock it has inside.
+
+    later: how much later than the one the other begins to wait; it may look later, too.
+    """
     script = tmp_path / "program.py"
     script.write_text(
         BEGIN
@@ -99,12 +101,14 @@ def one():
 def two():
     with b:
         both.wait()
+        time.sleep(LATER)
         with a.lock: pass
 start(one), start(two)
 quit_later()
-"""
+""".replace("LATER", str(later))
     )
     process = run_script(script)
+    assert "its stack is not known" not in process.err
     lines = script.read_text().splitlines()
     with_a, with_b = 1 + lines.index("    with a.lock:"), 1 + lines.index("    with b:")
     assert f'File "{script}", line {with_a}, in one' in process.err
@@ -363,6 +367,7 @@ with ThreadPoolExecutor(3) as pool:
 time.sleep(0.5)
 """,
     "start": """
+lowthread.detect_deadlocks(0.00001)  # so that some look
 for _ in range(300):
     start(lambda: None, "w").join()
 """,
@@ -463,11 +468,135 @@ def test_the_option():
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
+    timer = threading.Timer(LONG, process.kill)
+    timer.start()
     try:
         assert process.stderr.readline() == "lowthread: the only thread waits for ever\n"
     finally:
+        timer.cancel()
         process.kill()
         process.communicate()
+
+
+# ---- what is in the way of looking ----
+
+HANG = """
+lock = threading.Lock()
+lock.acquire()
+start(lambda: (time.sleep(0.7), lock.release()), "releaser")
+"""
+IN_THE_WAY = {
+    "the recursion limit": """
+def deep(n):
+    if n:
+        return deep(n - 1)
+    with lock: return True
+for n in range(sys.getrecursionlimit() - 80, 0, -1):
+    try:
+        done = deep(n)
+    except RecursionError:
+        continue
+    break
+assert done
+""",
+    "a property": """
+class Odd:
+    @property
+    def __dict__(self): raise ValueError("a property was run")
+    def __enter__(self): pass
+    def __exit__(self, *args): pass
+odd = Odd()
+with odd:
+    lock.acquire()
+""",
+    "an odd standard error": """
+class Odd:
+    def write(self, text): raise AttributeError(text)
+sys.stderr, old = Odd(), sys.stderr
+lock.acquire()
+sys.stderr = old
+""",
+}
+
+
+@pytest.mark.parametrize("script", IN_THE_WAY.values(), ids=IN_THE_WAY)
+def test_that_it_looks_ends_no_wait(script):
+    assert said(HANG + script) == ""
+
+
+def test_idle_threads_look_at_little():
+    """However many: it is no more than a few calls for each."""
+    said(
+        """
+import queue
+q = queue.Queue()
+ts = [start(q.get, "w") for _ in range(100)]
+time.sleep(1)
+graphs = []
+class Graph(lowthread._deadlock._Graph):
+    def __init__(self, *args):
+        graphs.append(args)
+        super().__init__(*args)
+lowthread._deadlock._Graph = Graph
+time.sleep(1)
+assert not graphs
+for t in ts: q.put(1)
+for t in ts: t.join()
+"""
+    )
+
+
+def test_the_main_thread_looks_as_seldom_as_others():
+    said(
+        """
+looks = []
+find = lowthread._deadlock._find
+def counting(*args):
+    looks.append(args)
+    return find(*args)
+lowthread._deadlock._find = counting
+lock = threading.Lock()
+lock.acquire()
+start(lambda: (time.sleep(2), lock.release()), "releaser")
+lock.acquire()
+assert 1 <= len(looks) <= 6, len(looks)
+"""
+    )
+
+
+def test_who_waits_for_those_in_a_deadlock_is_no_part_of_it():
+    text = said(
+        TWO.format(kind="RLock")
+        + """
+def third():
+    with a: pass
+time.sleep(0.05)
+start(third)
+quit_later()
+"""
+    )
+    assert text.count("lowthread: found") == 1
+    assert 'Thread "third"' not in text
+
+
+def test_telling_may_wait():
+    said(
+        """
+found = []
+guard = threading.Lock()
+guard.acquire()
+def tell(deadlock):
+    found.append(deadlock)
+    guard.acquire(timeout=0.5)
+lowthread.detect_deadlocks(0.1, tell)
+"""
+        + TWO.format(kind="Lock")
+        + """
+time.sleep(2)
+assert len(found) == 1, found
+os._exit(0)
+"""
+    )
 
 
 # ---- arguments ----

@@ -83,6 +83,55 @@ def test_a_main_thread_that_is_stuck(how):
                 assert "in <module>\n" in text or program.read_until("in <module>\n")
 
 
+def run(script, *options):
+    return subprocess.run(
+        [sys.executable, "-m", "lowthread", *options, "-c", BEGIN + script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LONG,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+UNDISTURBED = {
+    "a signal that is waited for": """
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+os.kill(os.getpid(), signal.SIGTERM)
+print(signal.sigwait([signal.SIGTERM]))
+""",
+    "closed descriptors": """
+signal.signal(signal.SIGUSR2, lambda *_: None)
+os.closerange(3, 256)
+reading, writing = os.pipe()
+time.sleep(0.1)
+os.kill(os.getpid(), signal.SIGUSR2)
+os.write(writing, b"text")
+print(os.read(reading, 99), time.process_time() < 20)
+""",
+    "an abandoned lock": """
+import lowthread
+lock = threading.Lock()
+threading.Thread(target=lambda: (lock.acquire(), time.sleep(1))).start()
+while not lock.locked(): time.sleep(0.001)
+pid = os.fork()
+if pid == 0:
+    try:
+        lock.acquire()
+    except lowthread.AbandonedLockError:
+        os._exit(7)
+print(os.waitpid(pid, 0)[1] >> 8)
+""",
+}
+
+
+@pytest.mark.parametrize("script", UNDISTURBED.values(), ids=UNDISTURBED)
+def test_the_program_is_not_disturbed(script):
+    without, with_it = run(script), run(script, "--dump-signal=USR1")
+    assert without.returncode == with_it.returncode == 0, with_it.stderr
+    assert without.stdout == with_it.stdout
+
+
 def test_other_spellings():
     with Program(STUCK["acquire"], "--dump-signal=sigusr2", "--deadlocks=99") as program:
         program.dumped("- waits for lock", signal.SIGUSR2, waiting=True)

@@ -525,6 +525,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->finalization_error);
     Py_VISIT(state->abandoned);
     Py_VISIT(state->check);
+    Py_VISIT(state->begin);
     return 0;
 }
 
@@ -542,6 +543,7 @@ static void module_free(void *module) {
     Py_XDECREF(state->finalization_error);
     Py_XDECREF(state->abandoned);
     Py_XDECREF(state->check);
+    Py_XDECREF(state->begin);
 }
 
 static PyMethodDef methods[] = {

@@ -1,6 +1,7 @@
 /* What the types `lock` and `RLock` have in common: arguments, and waiting. */
 #include "lt_types.h"
 
+#include "../lt_record.h"
 #include "../lt_rlock.h"
 
 #include <math.h>
@@ -167,13 +168,15 @@ static bool may_wait(lt_state *state, PyObject *self, lt_lock *lock, int how) {
     return may;
 }
 
-/* Asks whether the wait can end; if it is to be ended, there is an exception. */
-static bool may_go_on(lt_state *state, lt_lock *lock, int kind, int64_t since) {
-    if (state == NULL || state->check == NULL) {
+/* Calls what is told of a wait; false: it is to be ended, and there is an exception. */
+static bool may_go_on(PyObject *told, lt_lock *lock, int kind, int64_t since) {
+    PyObject *done =
+        PyObject_CallFunction(told, "NiL", PyLong_FromVoidPtr(lock), kind, (long long)since);
+    if (done == NULL && (PyErr_ExceptionMatches(PyExc_RecursionError) ||
+                         PyErr_ExceptionMatches(PyExc_MemoryError))) {
+        PyErr_Clear(); /* not the wait's, which needs neither */
         return true;
     }
-    PyObject *done = PyObject_CallFunction(state->check, "NiL", PyLong_FromVoidPtr(lock), kind,
-                                           (long long)since);
     Py_XDECREF(done);
     return done != NULL;
 }
@@ -193,6 +196,10 @@ int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how) {
     lt_subject subject = {.kind = LT_FOR_LOCK, .checks = checks};
     if (how & LT_IS_RLOCK) {
         subject = LT_RLOCK_SUBJECT((lt_rlock *)lock, checks);
+    }
+    if (checks && lt_is_recording() && state != NULL &&
+        !may_go_on(state->begin, lock, subject.kind, since)) {
+        return -1;
     }
     for (;;) {
         switch (lt_lock_acquire_for(lock, &subject, since, deadline, &lt_gil_hooks)) {
@@ -223,7 +230,8 @@ int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how) {
             if (PyErr_CheckSignals() < 0) {
                 return -1;
             }
-            if (lt_check_is_due(since, deadline) && !may_go_on(state, lock, subject.kind, since)) {
+            if (lt_check_is_due(since, deadline) && state != NULL &&
+                !may_go_on(state->check, lock, subject.kind, since)) {
                 return -1;
             }
         }

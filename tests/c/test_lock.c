@@ -896,9 +896,12 @@ static void who_waits_is_seen(void) {
     CHECK(lt_waits(seen, ROOM) == 0);
 }
 
+static lt_lock gate;
+
 static void *has_it_next(void *lock) {
     acquire(lock);
-    sleep_ms(30);
+    acquire(&gate);
+    release(&gate);
     release(lock);
     return NULL;
 }
@@ -907,21 +910,23 @@ static void *has_it_next(void *lock) {
 static void a_new_holder_is_seen(void) {
     lt_lock lock = {0};
     lt_wait_seen seen[ROOM];
+    acquire(&gate);
     acquire(&lock);
     pthread_t threads[2] = {spawn(has_it_next, &lock), spawn(has_it_next, &lock)};
     look_until(seen, 2);
     int64_t before = lt_now();
     release(&lock);
-    look_until(seen, 1);
-    uint32_t holder = lt_holder_of(
-        seen[0].waiter == (uintptr_t)threads[0] ? (uintptr_t)threads[1] : (uintptr_t)threads[0]);
-    /* The one that is left may have been notified, and not have looked yet. */
-    while (lt_waits(seen, ROOM) == 1 && seen[0].held_from == 0) {
+    /* One of them has it, and waits for the gate; the other one has seen that. */
+    const lt_wait_seen *other = NULL;
+    while (other == NULL || other->held_from == 0 || other->held_from < before) {
+        sleep_ms(1);
+        CHECK(lt_waits(seen, ROOM) <= 2);
+        other = seen[0].lock == (uintptr_t)&lock ? &seen[0] : &seen[1];
+        other = other->lock == (uintptr_t)&lock ? other : NULL;
     }
-    if (lt_waits(seen, ROOM) == 1 && (seen[0].word & LT_WAITERS)) {
-        CHECK((seen[0].word & LT_HOLDER) == holder);
-        CHECK(seen[0].held_from >= before);
-    }
+    pthread_t holder = other->waiter == (uintptr_t)threads[0] ? threads[1] : threads[0];
+    CHECK((other->word & LT_HOLDER) == lt_holder_of((uintptr_t)holder));
+    release(&gate);
     join(threads[0]);
     join(threads[1]);
 }

@@ -1,0 +1,505 @@
+"""Where a program waits for locks: `profile()` and `--profile`.
+
+The core writes down each wait that is over (csrc/lt_record.h), and who is about to wait notes where
+it is; both only while there is a profile, and neither where nobody has to wait. What was written
+is taken in from time to time, by who waits just then.
+"""
+
+from __future__ import annotations
+
+import _thread as host
+import os
+import sys
+from collections import namedtuple
+from operator import attrgetter
+
+from lowthread._builtin import unannotated
+from lowthread._check import profilers
+from lowthread._load import ffi, lib, native
+from lowthread._state import KINDS, idents_of, name_of_lock, names_of_threads, say_lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import CodeType, FrameType, TracebackType
+    from typing import Any
+
+# As in lowthread/_state.py.
+# pyright: reportUntypedNamedTuple=false
+
+
+class ProfileWait(
+    namedtuple(
+        "ProfileWait",
+        "ident thread lock kind name begin end taken owner owner_place place",
+    )
+):
+    """A wait.
+
+    ident, thread: of whom: identifier, and what `threading` calls it or a number.
+    lock, kind, name: for what: address, "lock", "RLock" or "thread", and its name or None.
+    begin, end: floats, in seconds on the monotonic clock.
+    taken: false if it was given up, after a timeout or for a signal handler's exception.
+    owner: who had it when the wait began, like `thread`, or None if that is not known.
+    owner_place: where that one was then, or None.
+    place: the index of the place where it waited, in `Profile.places`.
+    """
+
+    __slots__ = ()
+    __module__ = "lowthread"
+
+
+class ProfilePlace(
+    namedtuple("ProfilePlace", "where stack lock waits total median p99 worst owners")
+):
+    """A place in the program where there were waits.
+
+    where: the last call that is not in `threading`, `queue` and the like, a str.
+    stack: the calls that led there most often, the last one last, a tuple of str.
+    lock: what was waited for, a str.
+    waits: how many there were.
+    total, median, p99, worst: of their lengths, in seconds; median and p99 within 3 percent.
+    owners: a tuple of (thread, place or None, number of waits, their total), of those who had what
+    was waited for.
+    """
+
+    __slots__ = ()
+    __module__ = "lowthread"
+
+
+#: How many waits the core has room for until somebody takes them in, and when one does.
+ROOM = 1 << 16
+TAKEN_AT = 1 << 12
+
+#: How many waits are kept one by one; the rest is in the sums only.
+MOST_WAITS = 200_000
+
+#: Calls of a stack that are kept.
+MOST_CALLS = 48
+
+# Of the interpreter's own, since to wait for ours is what is told of here.
+_one = host.allocate_lock()
+
+
+def _after_fork_in_child() -> None:
+    global _one
+    _one = host.allocate_lock()
+    profilers.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_THROUGH = tuple(
+    os.sep + os.path.join(*name.split("/")) for name in ("threading.py", "queue.py", "_base.py")
+) + (os.path.join("concurrent", "futures", "thread.py"),)
+
+_ident, _now = lib.lt_ident, lib.lt_now
+
+
+class _Sums:
+    """Of the waits at one place."""
+
+    def __init__(self) -> None:
+        self.count = self.total = self.worst = 0
+        self.lengths: dict[int, int] = {}
+        self.stacks: dict[Any, list[int]] = {}
+        self.owners: dict[Any, list[int]] = {}
+        self.locks: dict[int, tuple[str, str | None]] = {}
+
+    def add(self, ns: int) -> None:
+        self.count += 1
+        self.total += ns
+        self.worst = max(self.worst, ns)
+        step = _step(ns)
+        self.lengths[step] = self.lengths.get(step, 0) + 1
+
+    def quantile(self, part: float) -> float:
+        wanted = part * self.count
+        for step in sorted(self.lengths):
+            wanted -= self.lengths[step]
+            if wanted <= 0:
+                return min(_length(step), self.worst)
+        return self.worst
+
+
+def _step(ns: int) -> int:
+    """Return on which of the steps a length is, of which each is 1/16 of a power of two wide."""
+    bits = max(ns.bit_length() - 5, 0)
+    return (bits << 5) + (ns >> bits)
+
+
+def _length(step: int) -> float:
+    bits, rest = step >> 5, step & 31
+    return (rest + 0.5) * (1 << bits) if bits else rest
+
+
+@unannotated
+class Profile:
+    """A profile of the waits for locks, made by `profile`."""
+
+    __module__ = "lowthread"
+
+    def __init__(self, file: Any = None) -> None:
+        self._file = None if file is None else os.fspath(file)
+        self._save = _saver(self._file) if self._file is not None else None
+        self.command = " ".join(getattr(sys, "argv", None) or [""])
+        self.begin = self.end = _now() / 1e9
+        self.waits: list[ProfileWait] = []
+        self.places: list[ProfilePlace] = []
+        self.dropped = self.omitted = 0
+        self._has_begun = self._is_running = False
+        self._taking = host.allocate_lock()
+        self._pid = os.getpid()
+        self._begun: dict[tuple[int, int], Any] = {}
+        self._unfinished: dict[tuple[int, int], Any] = {}
+        self._codes: dict[int, CodeType] = {}
+        self._is_ours: dict[int, bool] = {}
+        self._names: dict[int, str] = {}
+        self._by_bits: dict[int, int | None] = {}
+        self._index: dict[Any, int] = {}
+        self._sums: list[_Sums] = []
+        self._wheres: list[str] = []
+        self._busy: set[int] = set()
+        self._next_look = 0  # at others' frames
+        self._buffer = ffi.new("lt_wait_done[]", TAKEN_AT)
+        self._lost = ffi.new("size_t[]", 1)
+
+    def __enter__(self) -> Profile:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Begin. Raises RuntimeError if that was done, or another one has not ended."""
+        if self._has_begun:
+            raise RuntimeError("a profile can be begun once")
+        if not _one.acquire(False):
+            raise RuntimeError("there can be one profile at a time")
+        if not lib.lt_record_begin(ROOM):
+            _one.release()
+            raise MemoryError
+        self._has_begun = self._is_running = True
+        self.begin = _now() / 1e9
+        self._learn_names()
+        profilers[:] = [self._note]
+
+    def stop(self) -> None:
+        """End; write the file, if there is to be one. Nothing if that was done, or not begun."""
+        if not self._is_running or self._pid != os.getpid():  # in a child there is none
+            return
+        self._is_running = False
+        profilers.clear()
+        with self._taking:
+            self._take()
+            lib.lt_record_end()
+        self.end = _now() / 1e9
+        _one.release()
+        for key, done in list(self._unfinished.items()):
+            self._add(key, done, False)
+        self._unfinished.clear()
+        self._begun.clear()
+        self._finish()
+        if self._save is not None:
+            self._save(self)
+
+    # ---- while it runs ----
+
+    def _learn_names(self) -> None:
+        self._names.update(names_of_threads())
+        for ident in idents_of(()):
+            self._by_bits[lib.lt_holder_of(ident)] = ident
+
+    def _calls(self, frame: FrameType | None, most: int) -> tuple[int, ...]:
+        calls: list[int] = []
+        codes, is_ours = self._codes, self._is_ours
+        while frame is not None and most:
+            code = frame.f_code
+            number = id(code)
+            if number not in codes:
+                codes[number] = code
+                is_ours[number] = code.co_filename.startswith(_HERE)
+            if not is_ours[number]:
+                calls += (number, frame.f_lasti)
+                most -= 1
+            frame = frame.f_back
+        return tuple(calls)
+
+    def _note(self, address: int, kind: int, since: int) -> None:
+        """Note where the calling thread is, and who has what it waits for; before its wait."""
+        me = _ident()
+        if me in self._busy:  # to note it, or what a finalizer does meanwhile, has to wait
+            return
+        self._busy.add(me)
+        try:
+            calls = self._calls(sys._getframe(1), MOST_CALLS)
+            if me not in self._names:
+                self._learn_names()
+                self._names.setdefault(me, f"thread {me:#x}")
+            owner = self._owner(address, kind)
+            place = None
+            if native and owner and since >= self._next_look:
+                frames = native.current_frames()
+                place = self._calls(frames.get(owner), 1)
+                frames = None
+                # It costs the more, the more threads there are.
+                self._next_look = since + 20 * (_now() - since)
+            self._begun[me, since] = calls, owner, place, name_of_lock(address)
+            if lib.lt_recorded() >= TAKEN_AT and self._taking.acquire(False):
+                try:
+                    self._take()
+                finally:
+                    self._taking.release()
+        finally:
+            self._busy.discard(me)
+
+    def _owner(self, address: int, kind: int) -> int | None:
+        if kind == lib.LT_FOR_RLOCK:
+            return lib.lt_rlock_owner(ffi.cast("lt_rlock *", address)) or None
+        if kind == lib.LT_FOR_THREAD:
+            return lib.lt_handle_ident(ffi.cast("lt_handle *", address)) or None
+        cell = ffi.cast("lt_lock *", address)
+        bits = lib.lt_lock_word(cell) & lib.LT_HOLDER
+        if not bits:
+            return lib.lt_lock_promised_to(cell) or None
+        if bits not in self._by_bits:
+            self._learn_names()
+            self._by_bits.setdefault(bits, None)
+        return self._by_bits.get(bits)
+
+    def _take(self) -> None:
+        """Take in what the core has written down; one thread at a time."""
+        from struct import iter_unpack
+
+        while True:
+            count = lib.lt_record_take(self._buffer, TAKEN_AT, self._lost)
+            self.dropped += self._lost[0]
+            if not count:
+                return
+            data = bytes(ffi.buffer(self._buffer, count * 64))
+            for done in iter_unpack("4Q4q", data):
+                _, waiter, _, _, _, since, _, verdict = done
+                key = waiter, since
+                if verdict == lib.LT_INTERRUPTED:
+                    self._unfinished[key] = done  # it goes on, unless a handler has raised
+                else:
+                    self._unfinished.pop(key, None)
+                    self._add(key, done, verdict == lib.LT_ACQUIRED)
+
+    def _add(self, key: tuple[int, int], done: Any, taken: bool) -> None:
+        lock, waiter, owner, word, kind, since, until, _ = done
+        calls, noted, place, name = self._begun.pop(key, ((), None, None, None))
+        owner = owner or noted or self._by_bits.get(word & lib.LT_HOLDER)
+        index = self._place(calls)
+        sums = self._sums[index]
+        ns = until - since
+        sums.add(ns)
+        for counts, item in ((sums.stacks, calls), (sums.owners, (owner, place))):
+            pair = counts.setdefault(item, [0, 0])
+            pair[0] += 1
+            pair[1] += ns
+        if len(sums.locks) < 2:
+            sums.locks[lock] = KINDS[kind], name
+        if len(self.waits) >= MOST_WAITS:
+            self.omitted += 1
+            return
+        wait = waiter, self._thread(waiter), lock, KINDS[kind], name, since / 1e9, until / 1e9
+        self.waits.append(
+            ProfileWait(*wait, taken, self._thread(owner), self._say_call(place), index)
+        )
+
+    def _thread(self, ident: int | None) -> str | None:
+        return None if not ident else self._names.get(ident) or f"thread {ident:#x}"
+
+    def _place(self, calls: tuple[int, ...]) -> int:
+        index = self._index.get(calls)
+        if index is None:
+            where = self._where(calls)
+            if where not in self._wheres:
+                self._wheres.append(where)
+                self._sums.append(_Sums())
+            index = self._index[calls] = self._wheres.index(where)
+        return index
+
+    def _where(self, calls: tuple[int, ...]) -> str:
+        if not calls:
+            return "somewhere (in Condition.wait, or in native code)"
+        for i in range(0, len(calls), 2):
+            if not self._codes[calls[i]].co_filename.endswith(_THROUGH):
+                return self._say(calls[i], calls[i + 1])
+        return self._say(*calls[:2])
+
+    def _say(self, number: int, instruction: int) -> str:
+        code = self._codes[number]
+        return f"{_short(code.co_filename)}:{_line(code, instruction)} in {code.co_name}"
+
+    def _say_call(self, place: tuple[int, ...] | None) -> str | None:
+        return self._say(*place) if place else None
+
+    # ---- when it has ended ----
+
+    def _finish(self) -> None:
+        totals = [sums.total for sums in self._sums]
+        order = sorted(range(len(totals)), key=totals.__getitem__, reverse=True)
+        new = {old: i for i, old in enumerate(order)}
+        self.places = [self._place_of(self._wheres[i], self._sums[i]) for i in order]
+        self.waits = [wait._replace(place=new[wait.place]) for wait in self.waits]
+        self.waits.sort(key=attrgetter("begin"))
+
+    def _place_of(self, where: str, sums: _Sums) -> ProfilePlace:
+        calls: tuple[int, ...] = max(sums.stacks.items(), key=_total_of)[0]
+        stack = tuple(self._say(*calls[i : i + 2]) for i in range(0, len(calls), 2))[::-1]
+        owners: dict[tuple[str, str | None], list[int]] = {}
+        for (ident, place), (count, total) in sums.owners.items():
+            pair = owners.setdefault(
+                (self._thread(ident) or "not known", self._say_call(place)), [0, 0]
+            )
+            pair[0] += count
+            pair[1] += total
+        by_total = sorted(owners.items(), key=_total_of, reverse=True)
+        [(address, (kind, name)), *others] = sums.locks.items()
+        lock = f"several of kind {kind}" if others else say_lock(kind, address, name)
+        return ProfilePlace(
+            where,
+            stack,
+            lock,
+            sums.count,
+            sums.total / 1e9,
+            sums.quantile(0.5) / 1e9,
+            sums.quantile(0.99) / 1e9,
+            sums.worst / 1e9,
+            tuple(
+                (thread, place, numbers[0], numbers[1] / 1e9)
+                for (thread, place), numbers in by_total
+            ),
+        )
+
+    def table(self, most: int = 20) -> str:
+        """Return a table of the places where the program waited, the longest total first.
+
+        most: of how many places.
+        """
+        return "".join(_table(self, most))
+
+    def stacks(self) -> Iterator[tuple[tuple[tuple[str, int, str], ...], int, int]]:
+        """Yield the stacks: their calls as (file, line, function), the last first; waits; ns."""
+        for sums in self._sums:
+            for calls, (count, total) in sums.stacks.items():
+                pairs = [calls[i : i + 2] for i in range(0, len(calls), 2)]
+                codes = [(self._codes[number], at) for number, at in pairs]
+                yield (
+                    tuple((c.co_filename, _line(c, at), c.co_name) for c, at in codes),
+                    count,
+                    total,
+                )
+
+    def save(self, file: Any) -> None:
+        """Write the profile to a file, whose name says how.
+
+        file: a path. `.json`: a trace for Perfetto or chrome://tracing. `.pb.gz`: for pprof or
+        speedscope.
+
+        Raises ValueError for any other name.
+        """
+        _saver(os.fspath(file))(self)
+
+
+def _total_of(item: tuple[Any, list[int]]) -> int:
+    return item[1][1]
+
+
+def _short(path: str) -> str:
+    """Return a file's name as short as it can be told from others of most programs."""
+    here = os.getcwd() + os.sep
+    if path.startswith(here):
+        return path[len(here) :]
+    return os.path.join(*path.split(os.sep)[-2:]) if os.path.isabs(path) else path
+
+
+def _line(code: CodeType, instruction: int) -> int:
+    if hasattr(code, "co_lines"):
+        for begin, end, line in code.co_lines():
+            if begin <= instruction < end and line is not None:
+                return line
+        return code.co_firstlineno
+    from dis import findlinestarts
+
+    found = code.co_firstlineno
+    for begin, line in findlinestarts(code):
+        if begin > instruction:
+            break
+        found = line
+    return found
+
+
+def _seconds(value: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value * 1e6:.3g} us"
+
+
+def _table(profile: Profile, most: int) -> Iterator[str]:
+    total = sum(place.total for place in profile.places)
+    count = sum(place.waits for place in profile.places)
+    lasted = _seconds(profile.end - profile.begin)
+    yield f"lowthread: {count} waits for locks, {_seconds(total)} in all, in {lasted}\n"
+    if profile.dropped:
+        yield f"  and {profile.dropped} for which there was no room\n"
+    if not profile.places:
+        return
+    yield f"{'total':>9} {'waits':>8} {'median':>9} {'p99':>9} {'worst':>9}  where\n"
+    for place in profile.places[:most]:
+        times = [_seconds(t) for t in (place.median, place.p99, place.worst)]
+        numbers = [f"{_seconds(place.total):>9}", f"{place.waits:>8}", *(f"{t:>9}" for t in times)]
+        yield f"{' '.join(numbers)}  {place.where}, for {place.lock}\n"
+        for thread, held_at, count_there, held in place.owners[:3]:
+            at = f" at {held_at}" if held_at else ""
+            share = 100 * held / place.total if place.total else 100 * count_there / place.waits
+            yield f"{'':>50}{share:3.0f}% held by {thread}{at}\n"
+    if len(profile.places) > most:
+        yield f"and {len(profile.places) - most} more places\n"
+
+
+def _saver(path: str) -> Callable[[Profile], None]:
+    make: Callable[[Profile], bytes]
+    name = os.path.basename(os.fsdecode(path)).lower()
+    if name.endswith(".json"):
+        from lowthread._profile_trace import trace as make
+    elif name.endswith(".pb.gz"):
+        from lowthread._profile_trace import pprof as make
+    else:
+        kinds = "*.json or *.pb.gz"
+        raise ValueError(f"a profile is written to a file {kinds}, not {path!r}")
+
+    def save(profile: Profile) -> None:
+        with open(path, "wb") as f:
+            f.write(make(profile))
+
+    return save
+
+
+@unannotated
+def profile(file: Any = None) -> Profile:
+    """Return a profile of where the program waits for locks, for a `with` statement.
+
+        with lowthread.profile() as p:
+            work()
+        print(p.table())
+
+    file: a path that it is written to when it ends, as by `Profile.save`; None: to none.
+
+    Only waits are in it: an uncontended lock costs nothing more. Who had a lock is told by who took
+    it; where that one was, on CPython, by its innermost call when the wait began, for as many waits
+    as can be looked at in a twentieth of the time.
+
+    Raises ValueError for a file of another kind; to begin a second one, RuntimeError.
+    """
+    return Profile(file)

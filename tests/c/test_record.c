@@ -1,0 +1,148 @@
+/* The record of waits: what is in it, in which order, and what there is no room for. */
+#include "lt_test.h"
+
+#include "lt_record.h"
+
+#include <sched.h>
+#include <sys/wait.h>
+
+enum { ROOM = 8 };
+
+static lt_wait_done taken[ROOM];
+static size_t lost;
+
+static void write_down(uint64_t from, uint64_t to) {
+    for (uint64_t i = from; i < to; i++) {
+        lt_record(&(lt_wait_done){.lock = i});
+    }
+}
+
+static void there_is_none_at_first(void) {
+    CHECK(!lt_is_recording() && lt_recorded() == 0);
+    write_down(0, 1);
+    CHECK(lt_record_take(taken, ROOM, &lost) == 0 && lost == 0);
+    lt_record_end();
+    CHECK(!lt_record_begin(0) && !lt_is_recording());
+}
+
+static void what_is_written_is_taken_in_order(void) {
+    CHECK(lt_record_begin(3) && lt_is_recording());
+    for (uint64_t i = 0; i < 10; i++) {
+        write_down(10 * i, 10 * i + 3);
+        CHECK(lt_recorded() == 3);
+        CHECK(lt_record_take(taken, 2, &lost) == 2 && lost == 0);
+        CHECK(taken[0].lock == 10 * i && taken[1].lock == 10 * i + 1);
+        CHECK(lt_record_take(taken, ROOM, &lost) == 1 && taken[0].lock == 10 * i + 2);
+    }
+    write_down(0, 5);
+    CHECK(lt_record_take(taken, ROOM, &lost) == 3 && lost == 2);
+    CHECK(lt_record_take(taken, ROOM, &lost) == 0 && lost == 0);
+    write_down(0, 1);
+    CHECK(lt_record_begin(2) && lt_recorded() == 0); /* anew */
+    lt_record_end();
+    CHECK(!lt_is_recording());
+}
+
+static void *waits_for(void *lock) {
+    acquire(lock);
+    release(lock);
+    return NULL;
+}
+
+static void a_wait_is_written_down(void) {
+    lt_lock lock = {0};
+    CHECK(lt_record_begin(ROOM));
+    acquire(&lock);
+    CHECK(!lt_lock_try(&lock) && !acquire_within(&lock, 0));
+    release(&lock);
+    CHECK(lt_recorded() == 0); /* nobody has waited */
+    acquire(&lock);
+    int64_t begin = lt_now();
+    CHECK(!acquire_within(&lock, 2 * MS)); /* less than the main thread sleeps at once */
+    pthread_t thread = spawn(waits_for, &lock);
+    until_waited_for(&lock);
+    lt_wait_seen seen;
+    while (lt_waits(&seen, 1) == 0) {
+        sleep_ms(1);
+    }
+    release(&lock);
+    join(thread);
+    CHECK(lt_record_take(taken, ROOM, &lost) == 2 && lost == 0);
+    CHECK(taken[0].lock == (uintptr_t)&lock && taken[0].waiter == lt_ident());
+    CHECK(taken[0].verdict == LT_TIMED_OUT && taken[1].verdict == LT_ACQUIRED);
+    CHECK(taken[1].lock == (uintptr_t)&lock && taken[1].waiter == (uintptr_t)thread);
+    for (int i = 0; i < 2; i++) {
+        CHECK((taken[i].word & LT_HOLDER) == lt_holder_of(lt_ident()));
+        CHECK(taken[i].kind == LT_FOR_LOCK && taken[i].owner == 0);
+        CHECK(begin <= taken[i].since && taken[i].since <= taken[i].until);
+        CHECK(taken[i].until <= lt_now());
+    }
+    CHECK(taken[0].until - taken[0].since >= 2 * MS);
+    lt_record_end();
+}
+
+enum { THREADS = 4 };
+static atomic_bool has_ended;
+
+static void *writes(void *unused) {
+    (void)unused;
+    while (!atomic_load(&has_ended)) {
+        lt_record(&(lt_wait_done){.lock = 7, .until = 7});
+    }
+    return NULL;
+}
+
+static void *begins_and_ends(void *unused) {
+    (void)unused;
+    for (int i = 0; i < TIMES(2000); i++) {
+        CHECK(lt_record_begin(ROOM));
+        sched_yield();
+        lt_record_end();
+    }
+    return NULL;
+}
+
+static void many_write_while_it_begins_and_ends(void) {
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        threads[i] = spawn(writes, NULL);
+    }
+    pthread_t changes = spawn(begins_and_ends, NULL);
+    for (int i = 0; i < TIMES(20000); i++) {
+        size_t n = lt_record_take(taken, ROOM, &lost);
+        for (size_t j = 0; j < n; j++) {
+            CHECK(taken[j].lock == 7 && taken[j].until == 7);
+        }
+    }
+    join(changes);
+    atomic_store(&has_ended, true);
+    for (int i = 0; i < THREADS; i++) {
+        join(threads[i]);
+    }
+}
+
+static void a_child_has_none(void) {
+    CHECK(lt_record_begin(ROOM));
+    write_down(0, 2);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        bool ok = !lt_is_recording() && lt_recorded() == 0 && lt_record_begin(1);
+        _exit(ok ? 0 : 1);
+    }
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    CHECK(lt_is_recording() && lt_recorded() == 2);
+    lt_record_end();
+}
+
+int main(void) {
+    printf("test_record (%s)\n", lt_wait_name);
+    CHECK(lt_core_init() == 0);
+    RUN(there_is_none_at_first);
+    RUN(what_is_written_is_taken_in_order);
+    RUN(a_wait_is_written_down);
+    RUN(many_write_while_it_begins_and_ends);
+    RUN(a_child_has_none);
+    return 0;
+}

@@ -1,0 +1,453 @@
+"""profile() and --profile: where a program waits for locks, and who has them meanwhile."""
+
+import gzip
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from conftest import LONG, PYPY, ROOT, run_script, wait_until
+
+import lowthread
+
+
+def hold(lock, seconds, count=1):
+    """Have so many threads wait while a lock is held for so long."""
+    lock.acquire()
+
+    def wait_here():
+        with lock:
+            pass
+
+    threads = [lowthread.start(wait_here) for _ in range(count)]
+    address = lowthread.addressof(lock)
+    wait_until(
+        lambda: sum(len(s.waiters) for s in lowthread.locks() if s.address == address) == count,
+        "waiting",
+    )
+    time.sleep(seconds)
+    lock.release()
+    for thread in threads:
+        assert thread.join(LONG)
+    return threads
+
+
+@pytest.mark.parametrize("kind", ["lock", "RLock"])
+def test_a_wait(kind):
+    lock = getattr(lowthread, kind)()
+    lowthread.name_lock(lock, "accounts")
+    before = time.monotonic()
+    with lowthread.profile() as p:
+        [thread] = hold(lock, 0.05)
+    [wait] = [wait for wait in p.waits if wait.name == "accounts"]
+    assert type(wait) is lowthread.ProfileWait
+    assert (wait.ident, wait.kind) == (thread.ident, kind)
+    assert wait.lock == lowthread.addressof(lock)
+    assert wait.taken
+    assert before < p.begin <= wait.begin < wait.end <= p.end < time.monotonic()
+    assert 0.05 <= wait.end - wait.begin
+    me = threading.current_thread().name
+    assert wait.owner in (me, f"thread {lowthread.get_ident():#x}")
+    place = p.places[wait.place]
+    assert type(place) is lowthread.ProfilePlace
+    assert re.fullmatch(r".*test_profile\.py:\d+ in wait_here", place.where)
+    assert place.where == place.stack[-1]
+    assert place.lock == f'{kind} {wait.lock:#x} "accounts"'
+    assert place.waits == 1
+    length = wait.end - wait.begin
+    assert place.total == place.worst == pytest.approx(length)
+    assert place.median == pytest.approx(length, rel=0.04)
+    assert place.p99 == pytest.approx(length, rel=0.04)
+    [(owner, at, count, total)] = place.owners
+    assert (owner, count, total) == (wait.owner, 1, pytest.approx(length))
+    if PYPY:
+        assert at is None
+    else:
+        assert re.fullmatch(r".*:\d+ in \w+", at)
+        assert wait.owner_place == at
+
+
+def test_who_does_not_wait_is_not_in_it():
+    lock, rlock = lowthread.allocate_lock(), lowthread.RLock()
+    with lowthread.profile() as p:
+        for _ in range(1000):
+            with lock, rlock, rlock:
+                assert not lock.acquire(False)
+    assert p.waits == p.places == []
+    assert p.table().startswith("lowthread: 0 waits for locks")
+
+
+def test_a_wait_that_is_given_up():
+    lock = lowthread.allocate_lock()
+    lock.acquire()
+    with lowthread.profile() as p:
+        assert not lock.acquire(timeout=0.02)
+    [wait] = p.waits
+    assert not wait.taken
+    assert wait.end - wait.begin >= 0.02
+
+
+def test_a_thread_that_is_joined():
+    with lowthread.profile() as p:
+        thread = lowthread.start(time.sleep, 0.05)
+        assert thread.join(LONG)
+    [wait] = p.waits
+    assert wait.kind == "thread"
+    assert wait.owner == f"thread {thread.ident:#x}"
+
+
+def test_the_numbers_add_up():
+    lock = lowthread.allocate_lock()
+    with lowthread.profile() as p:
+        for _ in range(5):
+            hold(lock, 0.01, count=3)
+    waits = [wait for wait in p.waits if wait.kind == "lock"]
+    [place] = [place for place in p.places if "wait_here" in place.where]
+    lengths = sorted(wait.end - wait.begin for wait in waits)
+    assert len(lengths) == place.waits == 15
+    assert place.total == pytest.approx(sum(lengths))
+    assert place.worst == pytest.approx(lengths[-1])
+    assert place.median == pytest.approx(lengths[7], rel=0.04)
+    assert sum(count for _, _, count, _ in place.owners) == 15
+    assert sum(total for *_, total in place.owners) == pytest.approx(place.total)
+    assert [w.begin for w in p.waits] == sorted(w.begin for w in p.waits)
+    totals = [place.total for place in p.places]
+    assert totals == sorted(totals, reverse=True)
+
+
+def test_a_long_wait_of_the_main_thread_is_one():
+    """Though it looks for signals meanwhile."""
+    lock = lowthread.allocate_lock()
+    lock.acquire()
+    with lowthread.profile() as p:
+        lowthread.start(lambda: (time.sleep(0.3), lock.release()))
+        lock.acquire()
+    [wait] = p.waits
+    assert wait.taken
+    assert wait.end - wait.begin >= 0.25
+
+
+def test_more_waits_than_are_kept(monkeypatch):
+    monkeypatch.setattr(lowthread._profile, "MOST_WAITS", 3)
+    lock = lowthread.allocate_lock()
+    with lowthread.profile() as p:
+        hold(lock, 0.01, count=5)
+    assert len(p.waits) == 3
+    assert p.omitted + 3 == sum(place.waits for place in p.places)
+
+
+def test_many_waits_and_threads():
+    """More than the core has room for at once."""
+    lock, stop = lowthread.allocate_lock(), []
+
+    def contend():
+        while not stop:
+            if lock.acquire(timeout=0.00001):
+                lock.release()
+
+    with lowthread.profile() as p:
+        lock.acquire()
+        threads = [lowthread.start(contend) for _ in range(4)]
+        wait_until(lambda: p._sums and p._sums[0].count > 2 * lowthread._profile.TAKEN_AT, "many")
+        stop.append(True)
+        lock.release()
+        for thread in threads:
+            assert thread.join(LONG)
+    assert p.dropped == 0
+    assert sum(place.waits for place in p.places) == len(p.waits) + p.omitted
+    assert all("contend" in p.places[w.place].where for w in p.waits if w.kind == "lock")
+
+
+def test_threads_of_threading_by_name():
+    script = """
+import lowthread
+lowthread.install()
+import threading, time, queue
+q = queue.Queue()
+with lowthread.profile() as p:
+    thread = threading.Thread(target=q.get, name="getter")
+    thread.start()
+    time.sleep(0.1)
+    q.put(1)
+    thread.join()
+[wait] = [w for w in p.waits if w.thread == "getter" and w.end - w.begin > 0.05]
+# The caller of a function of queue's is the place; here that is threading's, for want of another.
+print(wait.owner, p.places[wait.place].stack[-1].rpartition(" ")[2])
+"""
+    assert run_script(script).ok() == "getter wait\n"
+
+
+def test_the_place_is_who_called_the_library():
+    script = """
+import lowthread
+lowthread.install()
+import threading, time
+event = threading.Event()
+def my_own(): event.wait()
+with lowthread.profile() as p:
+    thread = threading.Thread(target=my_own)
+    thread.start()
+    time.sleep(0.1)
+    event.set()
+    thread.join()
+print(sorted({place.where.rpartition(" ")[2] for place in p.places if place.total > 0.05}))
+"""
+    assert "my_own" in run_script(script).ok()
+
+
+# ---- beginning and ending ----
+
+
+def test_one_at_a_time():
+    with lowthread.profile():
+        other = lowthread.profile()
+        with pytest.raises(RuntimeError, match="there can be one profile at a time"):
+            other.start()
+        other.stop()  # which it had not begun
+    other.start()
+    other.stop()
+    with pytest.raises(RuntimeError, match="a profile can be begun once"):
+        other.start()
+
+
+def test_an_exception_ends_it():
+    with pytest.raises(KeyError), lowthread.profile() as p:
+        raise KeyError
+    assert p.end > p.begin
+    with lowthread.profile():
+        pass
+
+
+def test_a_child_of_a_fork_has_none():
+    run_script(
+        """
+import lowthread, os
+p = lowthread.profile("profile.json")
+p.start()
+pid = os.fork()
+if pid == 0:
+    lock = lowthread.allocate_lock()
+    lock.acquire()
+    lock.acquire(timeout=0.01)
+    p.stop()
+    assert not p.waits
+    with lowthread.profile() as mine:
+        lock.acquire(timeout=0.01)
+    os._exit(0 if len(mine.waits) == 1 else 1)
+assert os.waitpid(pid, 0)[1] == 0
+assert not os.path.exists("profile.json")
+""",
+        cwd=os.path.dirname(__file__),
+    ).ok()
+
+
+def test_a_signal_handler_that_raises():
+    run_script(
+        """
+import lowthread, signal
+class Raised(Exception): pass
+def handler(*_): raise Raised
+signal.signal(signal.SIGALRM, handler)
+lock = lowthread.allocate_lock()
+lock.acquire()
+with lowthread.profile() as p:
+    for how in lock.acquire, lock.__enter__:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        try:
+            how()
+        except Raised:
+            pass
+        else:
+            raise AssertionError
+assert [w.taken for w in p.waits] == [False, False], p.waits
+"""
+    ).ok()
+
+
+# ---- files ----
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    lock = lowthread.allocate_lock()
+    lowthread.name_lock(lock, 'a "name" </script>')
+    with lowthread.profile() as p:
+        hold(lock, 0.02, count=2)
+    return p
+
+
+def test_a_table(recorded):
+    first, head, row, *_ = recorded.table().splitlines()
+    assert re.match(r"lowthread: \d+ waits for locks, .* in all, in ", first)
+    assert head.split() == ["total", "waits", "median", "p99", "worst", "where"]
+    assert "wait_here" in row
+    assert "for lock 0x" in row
+    assert "held by" in recorded.table()
+
+
+def test_a_trace(recorded, tmp_path):
+    path = tmp_path / "trace.json"
+    recorded.save(path)
+    events = json.loads(path.read_text())["traceEvents"]
+    slices = [event for event in events if event["ph"] == "X"]
+    assert len(slices) == len(recorded.waits)
+    threads = {e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name"}
+    for event, wait in zip(slices, recorded.waits):
+        assert threads[event["tid"]] == wait.thread
+        assert event["dur"] == pytest.approx((wait.end - wait.begin) * 1e6, abs=0.01)
+        assert event["ts"] == pytest.approx((wait.begin - recorded.begin) * 1e6, abs=0.01)
+        assert event["args"]["held by"] == wait.owner
+
+
+def fields_of(data):
+    """Yield (field, value) of a message of protocol buffers."""
+    at = 0
+
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = data[at]
+            at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    while at < len(data):
+        key = varint()
+        value = varint()
+        if key & 7 == 2:
+            value, at = data[at : at + value], at + value
+        yield key >> 3, value
+
+
+def test_pprof(recorded, tmp_path):
+    path = tmp_path / "profile.pb.gz"
+    recorded.save(path)
+    fields = list(fields_of(gzip.decompress(path.read_bytes())))
+    strings = [value.decode() for field, value in fields if field == 6]
+    assert strings[0] == ""
+    types = [dict(fields_of(value)) for field, value in fields if field == 1]
+    assert [(strings[t[1]], strings[t[2]]) for t in types] == [
+        ("contentions", "count"),
+        ("delay", "nanoseconds"),
+    ]
+    names = {}
+    functions = [dict(fields_of(value)) for field, value in fields if field == 5]
+    for function in functions:
+        names[function[1]] = strings[function[2]], os.path.basename(strings[function[4]])
+    places = {}
+    for location in (dict(fields_of(value)) for field, value in fields if field == 4):
+        places[location[1]] = names[dict(fields_of(location[4]))[1]]
+    waits = total = 0
+    found = set()
+    for sample in (dict(fields_of(value)) for field, value in fields if field == 2):
+        count, rest = read_varint(sample[2])
+        ns, rest = read_varint(rest)
+        assert rest == b""
+        first, _ = read_varint(sample[1])
+        found.add(places[first])
+        waits, total = waits + count, total + ns
+    assert waits == len(recorded.waits)
+    assert total == pytest.approx(sum(w.end - w.begin for w in recorded.waits) * 1e9, rel=1e-6)
+    assert ("wait_here", "test_profile.py") in found
+
+
+def read_varint(data):
+    value = shift = 0
+    for at, byte in enumerate(data):
+        value |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return value, data[at + 1 :]
+    raise AssertionError("cut off")
+
+
+@pytest.mark.skipif(shutil.which("pprof") is None, reason="there is no pprof here")
+def test_pprof_reads_it(recorded, tmp_path):
+    path = tmp_path / "profile.pb.gz"
+    recorded.save(path)
+    out = subprocess.run(["pprof", "-top", path], capture_output=True, text=True, check=True)
+    assert "wait_here" in out.stdout
+
+
+@pytest.mark.parametrize("name", ["profile", "profile.txt", "html"])
+def test_a_file_of_another_kind(name, recorded):
+    for save in recorded.save, lowthread.profile:
+        with pytest.raises(ValueError, match=r"to a file \*\.json or \*\.pb\.gz, not"):
+            save(name)
+
+
+def test_a_file_is_written_at_the_end(tmp_path):
+    path = tmp_path / "trace.json"
+    with lowthread.profile(path):
+        assert not path.exists()
+    assert json.loads(path.read_text())
+
+
+# ---- the option ----
+
+PROGRAM = """
+import threading, time
+lock = threading.Lock()
+def hot():
+    for _ in range(20):
+        with lock:
+            time.sleep(0.002)
+threads = [threading.Thread(target=hot, name=f"worker-{n}") for n in range(3)]
+for t in threads: t.start()
+for t in threads: t.join()
+print("done")
+"""
+
+
+@pytest.mark.parametrize("suffix", ["", ".json", ".pb.gz"])
+def test_the_option(suffix, tmp_path):
+    script = tmp_path / "program.py"
+    script.write_text(PROGRAM)
+    option = f"--profile={tmp_path}/profile{suffix}" if suffix else "--profile"
+    process = subprocess.run(
+        [sys.executable, "-m", "lowthread", option, script],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=LONG,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdout == "done\n"
+    lines = process.stderr.splitlines()
+    assert "program.py:6 in hot, for lock 0x" in lines[2]
+    assert re.search(r"held by worker-\d", lines[3])
+    assert bool(suffix) == (tmp_path / f"profile{suffix}").exists()
+
+
+def test_a_wrong_file_is_refused_at_once(tmp_path):
+    process = subprocess.run(
+        [sys.executable, "-m", "lowthread", "--profile=x.txt", "-c", "print(1)"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LONG,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert (process.returncode, process.stdout) == (2, "")
+    assert process.stderr.startswith("lowthread: --profile: a profile is written to a file *.json")
+
+
+def test_a_child_of_a_fork_prints_none():
+    script = "import os; pid = os.fork(); pid and os.waitpid(pid, 0)"
+    process = subprocess.run(
+        [sys.executable, "-m", "lowthread", "--profile", "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=LONG,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert process.stderr.count("waits for locks") == 1
