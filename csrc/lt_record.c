@@ -71,7 +71,8 @@ size_t lt_record_take(lt_wait_done *into, size_t room, size_t *lost) {
 }
 
 void lt_record_after_fork(void) {
-    memset(&mutex, 0, sizeof(mutex)); /* another thread may have had it, in the middle of a change */
+    memset(&mutex, 0,
+           sizeof(mutex)); /* another thread may have had it, in the middle of a change */
     atomic_store_explicit(&is_on, false, memory_order_relaxed);
     ring = NULL; /* not freed: a thread that is not here may have been about to */
     size = first = count = lost_count = 0;

@@ -1,8 +1,8 @@
 """Where a program waits for locks: `profile()` and `--profile`.
 
-The core writes down each wait that is over (csrc/lt_record.h), and who is about to wait notes where
-it is; both only while there is a profile, and neither where nobody has to wait. What was written
-is taken in from time to time, by who waits just then.
+The core writes down each wait that is over (csrc/lt_record.h), and who is about to wait notes
+where it is; both only while there is a profile, and neither where nobody has to wait. What was
+written is taken in from time to time, by who waits just then.
 """
 
 from __future__ import annotations
@@ -403,8 +403,8 @@ class Profile:
     def save(self, file: Any) -> None:
         """Write the profile to a file, whose name says how.
 
-        file: a path. `.json`: a trace for Perfetto or chrome://tracing. `.pb.gz`: for pprof or
-        speedscope.
+        file: a path. `.html`: a page to look at. `.json`: a trace for Perfetto or
+        chrome://tracing. `.pb.gz`: for pprof or speedscope.
 
         Raises ValueError for any other name.
         """
@@ -475,8 +475,10 @@ def _saver(path: str) -> Callable[[Profile], None]:
         from lowthread._profile_trace import trace as make
     elif name.endswith(".pb.gz"):
         from lowthread._profile_trace import pprof as make
+    elif name.endswith(".html"):
+        from lowthread._profile_page import page_bytes as make
     else:
-        kinds = "*.json or *.pb.gz"
+        kinds = "*.html, *.json or *.pb.gz"
         raise ValueError(f"a profile is written to a file {kinds}, not {path!r}")
 
     def save(profile: Profile) -> None:
@@ -496,9 +498,9 @@ def profile(file: Any = None) -> Profile:
 
     file: a path that it is written to when it ends, as by `Profile.save`; None: to none.
 
-    Only waits are in it: an uncontended lock costs nothing more. Who had a lock is told by who took
-    it; where that one was, on CPython, by its innermost call when the wait began, for as many waits
-    as can be looked at in a twentieth of the time.
+    Only waits are in it: an uncontended lock costs nothing more. Who had a lock is told by who
+    took it; where that one was, on CPython, by its innermost call when the wait began, for as many
+    waits as can be looked at in a twentieth of the time.
 
     Raises ValueError for a file of another kind; to begin a second one, RuntimeError.
     """

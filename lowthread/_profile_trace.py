@@ -104,8 +104,8 @@ def pprof(profile: Profile) -> bytes:
         for kind, unit in (("contentions", "count"), ("delay", "nanoseconds"))
     ]
     for calls, count, total in profile.stacks():
-        calls = calls or (("", 0, "not known"),)
-        out.append(_bytes(2, _packed(1, map(locations, calls)) + _packed(2, (count, total))))
+        known = calls or (("", 0, "not known"),)
+        out.append(_bytes(2, _packed(1, map(locations, known)) + _packed(2, (count, total))))
     for call, number in list(locations.numbers.items()):
         file, line, name = call
         function = functions((file, name))

@@ -62,7 +62,7 @@ lowthread, and `threading`, `queue`, `concurrent.futures` and so on run on it.
                a wait without a timeout has lasted that long; 1 second by default
   --profile[=FILE]
                at the end, print where the program has waited for locks, and who had them; and
-               write it to a file: *.json for Perfetto, *.pb.gz for pprof
+               write it to a file: *.html to look at, *.json for Perfetto, *.pb.gz for pprof
   --info       tell what there is: interpreter, backend, way to wait, limits
   --version    tell the version
   --help       tell this

@@ -50,7 +50,7 @@ def test_a_wait(kind):
     assert wait.lock == lowthread.addressof(lock)
     assert wait.taken
     assert before < p.begin <= wait.begin < wait.end <= p.end < time.monotonic()
-    assert 0.05 <= wait.end - wait.begin
+    assert wait.end - wait.begin >= 0.05
     me = threading.current_thread().name
     assert wait.owner in (me, f"thread {lowthread.get_ident():#x}")
     place = p.places[wait.place]
@@ -377,10 +377,19 @@ def test_pprof_reads_it(recorded, tmp_path):
     assert "wait_here" in out.stdout
 
 
+def test_a_page(recorded, tmp_path):
+    """What is in it is for test_profile_page.py."""
+    path = tmp_path / "page.html"
+    recorded.save(path)
+    text = path.read_text("ascii")
+    assert text.startswith("<!DOCTYPE html>")
+    assert "wait_here" in text
+
+
 @pytest.mark.parametrize("name", ["profile", "profile.txt", "html"])
 def test_a_file_of_another_kind(name, recorded):
     for save in recorded.save, lowthread.profile:
-        with pytest.raises(ValueError, match=r"to a file \*\.json or \*\.pb\.gz, not"):
+        with pytest.raises(ValueError, match=r"to a file \*\.html, \*\.json or \*\.pb\.gz, not"):
             save(name)
 
 
@@ -407,7 +416,7 @@ print("done")
 """
 
 
-@pytest.mark.parametrize("suffix", ["", ".json", ".pb.gz"])
+@pytest.mark.parametrize("suffix", ["", ".html", ".json", ".pb.gz"])
 def test_the_option(suffix, tmp_path):
     script = tmp_path / "program.py"
     script.write_text(PROGRAM)
@@ -437,7 +446,7 @@ def test_a_wrong_file_is_refused_at_once(tmp_path):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert (process.returncode, process.stdout) == (2, "")
-    assert process.stderr.startswith("lowthread: --profile: a profile is written to a file *.json")
+    assert process.stderr.startswith("lowthread: --profile: a profile is written to a file *.html")
 
 
 def test_a_child_of_a_fork_prints_none():
