@@ -15,6 +15,7 @@ from operator import attrgetter
 
 from lowthread._builtin import unannotated
 from lowthread._check import profilers
+from lowthread._hooks import report_unraisable
 from lowthread._load import ffi, lib, native
 from lowthread._state import KINDS, idents_of, name_of_lock, names_of_threads, say_lock
 
@@ -224,8 +225,8 @@ class Profile:
             code = frame.f_code
             number = id(code)
             if number not in codes:
-                codes[number] = code
                 is_ours[number] = code.co_filename.startswith(_HERE)
+                codes[number] = code  # last: another thread may look for the same
             if not is_ours[number]:
                 calls += (number, frame.f_lasti)
                 most -= 1
@@ -257,6 +258,8 @@ class Profile:
                     self._take()
                 finally:
                     self._taking.release()
+        except Exception as error:  # which is not to end the wait
+            report_unraisable(error, "Exception ignored in a profile")
         finally:
             self._busy.discard(me)
 
