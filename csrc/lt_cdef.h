@@ -39,9 +39,10 @@ typedef struct {
     uint64_t lock, waiter, owner, word;
     int64_t kind, since, until, verdict;
 } lt_wait_done;
-bool lt_record_begin(size_t room);
+bool lt_record_begin(size_t room, int64_t shortest);
+bool lt_record_wants_note(int64_t since);
+void lt_record_short(int64_t *count_and_total);
 void lt_record_end(void);
-bool lt_is_recording(void);
 size_t lt_recorded(void);
 size_t lt_record_take(lt_wait_done *into, size_t room, size_t *lost);
 

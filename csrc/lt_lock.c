@@ -343,17 +343,21 @@ bool lt_check_is_due(int64_t since, int64_t deadline) {
     return after != 0 && has_no_timeout(deadline) && lt_now() - since >= after;
 }
 
-/* The deadline of one sleep: the next check, if there is one. */
-static int64_t next_check(int64_t since, int64_t deadline) {
+/* The deadline of one sleep: that of the wait, or when its caller is to look. */
+static int64_t next_look(int64_t since, int64_t deadline) {
     int64_t after = atomic_load_explicit(&check_after, memory_order_relaxed);
-    if (after == 0 || !has_no_timeout(deadline)) {
+    if ((after == 0 || !has_no_timeout(deadline)) && !lt_is_recording()) {
         return deadline;
     }
-    int64_t lasted = lt_now() - since;
-    while (after <= lasted) {
-        after *= 2; /* no overflow: it has lasted that long */
+    int64_t now = lt_now(), until = deadline;
+    if (after != 0 && has_no_timeout(deadline)) {
+        while (after <= now - since) {
+            after *= 2; /* no overflow: it has lasted that long */
+        }
+        until = after < deadline - since ? since + after : deadline;
     }
-    return after < deadline - since ? since + after : deadline;
+    int64_t note_at = lt_record_note_at(since, now);
+    return note_at < until ? note_at : until;
 }
 
 static uintptr_t owner_of(const waiter *w, uint32_t word) {
@@ -365,7 +369,7 @@ static uintptr_t owner_of(const waiter *w, uint32_t word) {
 
 /* The rest of lt_lock_acquire_for(), for who is in the queue. */
 static int wait_in_queue(bucket *b, waiter *me, bool tries, const lt_hooks *hooks) {
-    int64_t until = me->subject.checks ? next_check(me->since, me->deadline) : me->deadline;
+    int64_t until = me->subject.checks ? next_look(me->since, me->deadline) : me->deadline;
     for (;;) {
         bool awake = tries;
         int why = sleep_in_queue(me, &awake, until, hooks);
@@ -401,7 +405,9 @@ static int wait_in_queue(bucket *b, waiter *me, bool tries, const lt_hooks *hook
 
 int lt_lock_acquire_for(lt_lock *lock, const lt_subject *subject, int64_t since, int64_t deadline,
                         const lt_hooks *hooks) {
+    int kind = subject == NULL ? LT_FOR_LOCK : subject->kind;
     if (lt_lock_try(lock)) {
+        lt_record_taken((uintptr_t)lock, lt_ident(), kind, since);
         return LT_ACQUIRED;
     }
     lt_parker own = {0};
@@ -415,6 +421,7 @@ int lt_lock_acquire_for(lt_lock *lock, const lt_subject *subject, int64_t since,
     lt_mutex_lock(&b->mutex);
     if (claim(b, &me)) {
         lt_mutex_unlock(&b->mutex);
+        lt_record_taken((uintptr_t)lock, me.ident, kind, since);
         return LT_ACQUIRED;
     }
     if (deadline == LT_FOREVER && lt_lock_is_abandoned(lock)) {

@@ -97,7 +97,9 @@ bool lt_lock_is_abandoned(lt_lock *lock);
 typedef struct {
     int kind;
     const _Atomic uintptr_t *owner; /* the ident of the thread that alone can end the wait */
-    bool checks; /* the caller looks whether the wait can end: see lt_check_after() */
+    /* If it lasts, the caller looks whether the wait can end, and tells of it: lt_check_after(),
+     * lt_record_wants_note().  For that it is LT_INTERRUPTED, in any thread. */
+    bool checks;
 } lt_subject;
 
 enum { LT_FOR_LOCK, LT_FOR_RLOCK, LT_FOR_THREAD };
@@ -126,7 +128,7 @@ bool lt_check_is_due(int64_t since, int64_t deadline);
 /* One that waits, at the moment it was looked at.  All of one size, so that it can be read as an
  * array of them. */
 typedef struct {
-    uint64_t lock;   /* the address; that lock may be gone by now */
+    uint64_t lock; /* the address; that lock may be gone by now */
     uint64_t waiter; /* an ident */
     /* The ident of who has it; 0: not known, or nobody.  Of a lock alone there are only the bits
      * of lt_holder_of(), in `word`: it tells who took it.  They are 0 if that was a thread which

@@ -1,6 +1,7 @@
 /* The record of waits.  What each function promises is in lt_record.h. */
 #include "lt_record.h"
 
+#include "lowthread.h" /* LT_ACQUIRED */
 #include "lt_mutex.h"
 
 #include <stdlib.h>
@@ -10,41 +11,81 @@ static atomic_bool is_on; /* changed with the mutex */
 static lt_mutex mutex;    /* of all below */
 static lt_wait_done *ring; /* of `size`; the oldest is at `first` */
 static size_t size, first, count, lost_count;
+static int64_t short_count, short_total;
+
+/* Written with the mutex.  Relaxed, as it is a number. */
+static _Atomic int64_t shortest;
 
 bool lt_is_recording(void) { return atomic_load_explicit(&is_on, memory_order_relaxed); }
 
 /* Puts another ring, or none, in the place of the one there is. */
-static void replace(lt_wait_done *by, size_t room) {
+static void replace(lt_wait_done *by, size_t room, int64_t shortest_wait) {
     lt_mutex_lock(&mutex);
     lt_wait_done *old = ring;
     ring = by;
     size = room;
     first = count = lost_count = 0;
+    atomic_store_explicit(&shortest, shortest_wait, memory_order_relaxed);
+    short_count = short_total = 0;
     atomic_store_explicit(&is_on, by != NULL, memory_order_relaxed);
     lt_mutex_unlock(&mutex);
     free(old);
 }
 
-bool lt_record_begin(size_t room) {
+bool lt_record_begin(size_t room, int64_t shortest_wait) {
     lt_wait_done *new = room == 0 ? NULL : calloc(room, sizeof(*new));
     if (new == NULL) {
         return false;
     }
-    replace(new, room);
+    replace(new, room, shortest_wait);
     return true;
 }
 
-void lt_record_end(void) { replace(NULL, 0); }
+void lt_record_end(void) { replace(NULL, 0, 0); }
+
+static int64_t length_of_short(void) {
+    return atomic_load_explicit(&shortest, memory_order_relaxed);
+}
+
+bool lt_record_wants_note(int64_t since) {
+    int64_t length = length_of_short();
+    return lt_is_recording() && length != 0 && lt_now() - since >= length;
+}
+
+int64_t lt_record_note_at(int64_t since, int64_t now) {
+    int64_t after = length_of_short();
+    if (!lt_is_recording() || after == 0) {
+        return LT_FOREVER;
+    }
+    while (after <= now - since) {
+        after *= 2;
+    }
+    return since + after;
+}
 
 void lt_record(const lt_wait_done *wait) {
     lt_mutex_lock(&mutex);
-    if (count < size) {
+    if (wait->verdict != LT_INTERRUPTED && wait->until - wait->since < length_of_short()) {
+        short_count++;
+        short_total += wait->until - wait->since;
+    } else if (count < size) {
         ring[(first + count) % size] = *wait;
         count++;
     } else if (ring != NULL) {
         lost_count++;
     }
     lt_mutex_unlock(&mutex);
+}
+
+void lt_record_taken(uintptr_t lock, uintptr_t waiter, int kind, int64_t since) {
+    if (lt_record_wants_note(since)) {
+        lt_record(&(lt_wait_done){.lock = lock,
+                                  .waiter = waiter,
+                                  .kind = kind,
+                                  .since = since,
+                                  .until = lt_now(),
+                                  .verdict = LT_ACQUIRED});
+    }
 }
 
 size_t lt_recorded(void) {
@@ -68,6 +109,13 @@ size_t lt_record_take(lt_wait_done *into, size_t room, size_t *lost) {
     lost_count = 0;
     lt_mutex_unlock(&mutex);
     return n;
+}
+
+void lt_record_short(int64_t count_and_total[2]) {
+    lt_mutex_lock(&mutex);
+    count_and_total[0] = short_count;
+    count_and_total[1] = short_total;
+    lt_mutex_unlock(&mutex);
 }
 
 void lt_record_after_fork(void) {

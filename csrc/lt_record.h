@@ -19,12 +19,24 @@ typedef struct {
     int64_t verdict; /* what lt_lock_acquire_for() returned; of one that goes on LT_INTERRUPTED */
 } lt_wait_done;
 
-/* Begins a record that has room for so many, anew if there is one; false without memory. */
-bool lt_record_begin(size_t room);
+/* Begins a record that has room for so many, anew if there is one; false without memory.  Of waits
+ * shorter than `shortest` ns (0: none is, and nobody wants notes), only how many there were is written down, and
+ * how long they took together: to tell of each would take longer than they do. */
+bool lt_record_begin(size_t room, int64_t shortest);
 void lt_record_end(void);
 
 /* Relaxed: who learns it late writes down one wait more or less. */
 bool lt_is_recording(void);
+
+/* Whether somebody wants to be told of a wait that goes on: when it is not short any more. */
+bool lt_record_wants_note(int64_t since);
+
+/* When that will be, and again when it has lasted twice as long, and so on; LT_FOREVER if nobody
+ * does. */
+int64_t lt_record_note_at(int64_t since, int64_t now);
+
+/* For a wait whose caller has looked, and found what it waits for free when it came back. */
+void lt_record_taken(uintptr_t lock, uintptr_t waiter, int kind, int64_t since);
 
 void lt_record(const lt_wait_done *wait);
 
@@ -34,6 +46,9 @@ size_t lt_recorded(void);
 /* Takes out those that have been in it for longest, up to `room`; returns how many.  Puts into
  * `lost` how many there was no room for since the last time. */
 size_t lt_record_take(lt_wait_done *into, size_t room, size_t *lost);
+
+/* How many short ones there have been since it began, and their sum in ns. */
+void lt_record_short(int64_t count_and_total[2]);
 
 /* In a forked child: there is no record. */
 void lt_record_after_fork(void);

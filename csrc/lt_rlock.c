@@ -1,10 +1,15 @@
 /* What of the re-entrant lock is not worth inlining.  lt_rlock.h tells how it works. */
 #include "lt_rlock.h"
 
+#include "lt_record.h"
+
 int lt_rlock_acquire_for(lt_rlock *r, bool checks, int64_t since, int64_t deadline,
                          const lt_hooks *hooks) {
     int verdict = lt_rlock_try(r);
     if (verdict != LT_TIMED_OUT) {
+        if (checks && verdict == LT_ACQUIRED && lt_rlock_count(r) == 1) {
+            lt_record_taken((uintptr_t)r, lt_ident(), LT_FOR_RLOCK, since);
+        }
         return verdict;
     }
     verdict = lt_lock_acquire_for(&r->lock, &LT_RLOCK_SUBJECT(r, checks), since, deadline, hooks);

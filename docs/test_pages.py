@@ -18,7 +18,9 @@ HTML = pathlib.Path(__file__).parents[1] / "build" / "docs" / "html"
 PAGES = sorted(str(path.relative_to(HTML)) for path in HTML.rglob("*.html"))
 
 #: Where links to the outside may lead. They are not followed.
-HOSTS = {"docs.python.org", "github.com", "pyperf.readthedocs.io", "pradyunsg.me"}
+HOSTS = {
+    *("docs.python.org", "github.com", "pradyunsg.me", "pyperf.readthedocs.io", "ui.perfetto.dev")
+}
 
 WIDTHS = {"desktop": 1280, "phone": 360}
 LONG_MS = 30_000

@@ -320,6 +320,8 @@ class Profile:
     places: list[ProfilePlace]
     dropped: int
     omitted: int
+    short: int
+    short_total: float
     def __init__(self, file: str | os.PathLike[str] | None = None) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(

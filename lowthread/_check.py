@@ -28,7 +28,7 @@ def check(address: int, kind: int, since: int) -> None:
         look(address, kind, since)
 
 
-def begin(address: int, kind: int, since: int) -> None:
-    """Tell that the calling thread is about to wait; while waits are recorded."""
-    for note in profilers[:1]:
-        note(address, kind, since)
+def note(address: int, kind: int, since: int) -> None:
+    """Tell of the calling thread's wait, which is not short; while waits are recorded."""
+    for keep in profilers[:1]:
+        keep(address, kind, since)

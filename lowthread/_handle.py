@@ -9,12 +9,11 @@ import sys
 
 from lowthread._arguments import FOREVER, timeout_in_ns
 from lowthread._builtin import builtin, unannotated
-from lowthread._check import begin, check
 from lowthread._final import Final, name_of, no_pickle
 from lowthread._hooks import report_unraisable
 from lowthread._load import ffi, lib, native
 from lowthread._never import LAST_WAIT, is_last_thread, too_late_for
-from lowthread._pylock import run_signal_handlers, tell
+from lowthread._pylock import check_wait, run_signal_handlers
 from lowthread._start import start_thread
 
 TYPE_CHECKING = False
@@ -51,8 +50,6 @@ def join(cell: HandleCell, ns: int) -> bool:
     is_last = deadline == FOREVER and is_last_thread()
     if is_last:
         deadline = since + LAST_WAIT  # for its last steps, which need no Python
-    if lib.lt_is_recording() and not lib.lt_handle_is_done(cell):
-        tell(begin, cell, lib.LT_FOR_THREAD, since)
     while True:
         verdict = lib.lt_join(cell, since, deadline)
         if verdict == lib.LT_ACQUIRED:
@@ -66,8 +63,7 @@ def join(cell: HandleCell, ns: int) -> bool:
         if verdict == lib.LT_IS_SELF:
             raise RuntimeError("Cannot join current thread")
         run_signal_handlers()
-        if lib.lt_check_is_due(since, deadline):
-            tell(check, cell, lib.LT_FOR_THREAD, since)
+        check_wait(cell, lib.LT_FOR_THREAD, since, deadline)
 
 
 def wait_to_join(timeout: float | SupportsIndex | None) -> int:

@@ -39,7 +39,7 @@ def set_callbacks(
     finalization_error: type[BaseException],
     abandoned: Callable[[lock | RLock, int, bool], BaseException | None],
     check: Callable[[int, int, int], object],
-    begin: Callable[[int, int, int], object],
+    note: Callable[[int, int, int], object],
     /,
 ) -> None: ...
 def start(

@@ -1,8 +1,8 @@
 """Where a program waits for locks: `profile()` and `--profile`.
 
-The core writes down each wait that is over (csrc/lt_record.h), and who is about to wait notes
-where it is; both only while there is a profile, and neither where nobody has to wait. What was
-written is taken in from time to time, by who waits just then.
+The core writes down each wait that is over (csrc/lt_record.h), and who goes on waiting notes where
+it is; both only while there is a profile, and neither where nobody has to wait. What was written
+is taken in from time to time, by who waits just then.
 """
 
 from __future__ import annotations
@@ -71,6 +71,10 @@ class ProfilePlace(
 #: How many waits the core has room for until somebody takes them in, and when one does.
 ROOM = 1 << 16
 TAKEN_AT = 1 << 12
+
+#: Waits that end sooner, in ns, are counted and not told of: that would take longer than they do.
+#: Longer than a thread stays awake to see whether the wait ends.
+SHORTEST = 50_000
 
 #: How many waits are kept one by one; the rest is in the sums only.
 MOST_WAITS = 200_000
@@ -148,7 +152,8 @@ class Profile:
         self.begin = self.end = _now() / 1e9
         self.waits: list[ProfileWait] = []
         self.places: list[ProfilePlace] = []
-        self.dropped = self.omitted = 0
+        self.dropped = self.omitted = self.short = 0
+        self.short_total = 0.0
         self._has_begun = self._is_running = False
         self._taking = host.allocate_lock()
         self._pid = os.getpid()
@@ -184,7 +189,7 @@ class Profile:
             raise RuntimeError("a profile can be begun once")
         if not _one.acquire(False):
             raise RuntimeError("there can be one profile at a time")
-        if not lib.lt_record_begin(ROOM):
+        if not lib.lt_record_begin(ROOM, SHORTEST):
             _one.release()
             raise MemoryError
         self._has_begun = self._is_running = True
@@ -200,6 +205,9 @@ class Profile:
         profilers.clear()
         with self._taking:
             self._take()
+            numbers = ffi.new("int64_t[]", 2)
+            lib.lt_record_short(numbers)
+            self.short, self.short_total = numbers[0], numbers[1] / 1e9
             lib.lt_record_end()
         self.end = _now() / 1e9
         _one.release()
@@ -234,9 +242,11 @@ class Profile:
         return tuple(calls)
 
     def _note(self, address: int, kind: int, since: int) -> None:
-        """Note where the calling thread is, and who has what it waits for; before its wait."""
+        """Note where the calling thread is, and who has what it waits for; once for each wait."""
         me = _ident()
         if me in self._busy:  # to note it, or what a finalizer does meanwhile, has to wait
+            return
+        if (me, since) in self._begun:
             return
         self._busy.add(me)
         try:
@@ -246,12 +256,14 @@ class Profile:
                 self._names.setdefault(me, f"thread {me:#x}")
             owner = self._owner(address, kind)
             place = None
-            if native and owner and since >= self._next_look:
+            begin = _now()
+            if native and owner and begin >= self._next_look:
                 frames = native.current_frames()
                 place = self._calls(frames.get(owner), 1)
                 frames = None
                 # It costs the more, the more threads there are.
-                self._next_look = since + 20 * (_now() - since)
+                now = _now()
+                self._next_look = now + 20 * (now - begin)
             self._begun[me, since] = calls, owner, place, name_of_lock(address)
             if lib.lt_recorded() >= TAKEN_AT and self._taking.acquire(False):
                 try:
@@ -299,7 +311,7 @@ class Profile:
     def _add(self, key: tuple[int, int], done: Any, taken: bool) -> None:
         lock, waiter, owner, word, kind, since, until, _ = done
         calls, noted, place, name = self._begun.pop(key, ((), None, None, None))
-        owner = owner or noted or self._by_bits.get(word & lib.LT_HOLDER)
+        owner = owner or self._by_bits.get(word & lib.LT_HOLDER) or noted
         index = self._place(calls)
         sums = self._sums[index]
         ns = until - since
@@ -454,6 +466,9 @@ def _table(profile: Profile, most: int) -> Iterator[str]:
     count = sum(place.waits for place in profile.places)
     lasted = _seconds(profile.end - profile.begin)
     yield f"lowthread: {count} waits for locks, {_seconds(total)} in all, in {lasted}\n"
+    if profile.short:
+        total = _seconds(profile.short_total)
+        yield f"  and {profile.short} of less than {SHORTEST // 1000} us each, {total} in all\n"
     if profile.dropped:
         yield f"  and {profile.dropped} for which there was no room\n"
     if not profile.places:
@@ -503,7 +518,8 @@ def profile(file: Any = None) -> Profile:
 
     Only waits are in it: an uncontended lock costs nothing more. Who had a lock is told by who
     took it; where that one was, on CPython, by its innermost call when the wait began, for as many
-    waits as can be looked at in a twentieth of the time.
+    waits as can be looked at in a twentieth of the time. Waits of less than 50 microseconds are
+    counted, but not told of one by one: that would take longer than they do.
 
     Raises ValueError for a file of another kind; to begin a second one, RuntimeError.
     """

@@ -7,7 +7,7 @@ from _weakref import ref
 
 from lowthread._arguments import FOREVER, UNSET, wait_in_ns
 from lowthread._builtin import unannotated
-from lowthread._check import begin, check
+from lowthread._check import check, note
 from lowthread._final import Final, name_of, no_pickle
 from lowthread._load import PYPY, check_signals, ffi, lib
 from lowthread._never import LAST_WAIT as _LAST_WAIT
@@ -39,7 +39,7 @@ _NOT_HELD = lib.LT_NOT_HELD
 _ABANDONED = lib.LT_ABANDONED
 _is_abandoned = lib.lt_lock_is_abandoned
 _check_is_due = lib.lt_check_is_due
-_is_recording = lib.lt_is_recording
+_wants_note = lib.lt_record_wants_note
 _ident = lib.lt_ident
 _kill = signal.pthread_kill
 _cast = ffi.cast
@@ -67,7 +67,6 @@ def wait_for(
     has released it for a while, is going to release it.
     """
     since = _now()
-    begin_wait(cell, kind, since)
     deadline = since + ns if ns < FOREVER - since else FOREVER
     is_last = deadline == FOREVER and is_last_thread()
     if is_last:
@@ -94,14 +93,13 @@ def wait_for(
         check_wait(cell, kind, since, deadline)
 
 
-def begin_wait(cell: LockCell | RLockCell, kind: int, since: int) -> None:
-    """Tell of a wait, if somebody wants to know."""
-    if _is_recording():
-        tell(begin, cell, kind, since)
+def check_wait(cell: Pointer, kind: int, since: int, deadline: int) -> None:
+    """Tell of a wait that goes on, and look whether it can end, if that is asked for.
 
-
-def check_wait(cell: LockCell | RLockCell, kind: int, since: int, deadline: int) -> None:
-    """Look whether a wait can end, if that is asked for and it has lasted; raise to end it."""
+    Raises what is to end it.
+    """
+    if _wants_note(since):
+        tell(note, cell, kind, since)
     if _check_is_due(since, deadline):
         tell(check, cell, kind, since)
 
@@ -137,9 +135,7 @@ def prepare_to_wait(
     if is_new and is_last_thread():  # which runs no handlers, so none comes in between
         return wait_for(lock, cell, FOREVER, wait, kind)
     refuse_if_abandoned(lock, cell)
-    if is_new:
-        begin_wait(cell, kind, since)
-    else:
+    if not is_new:
         run_signal_handlers()
         check_wait(cell, kind, since, VERY_LONG)
     return False

@@ -99,7 +99,7 @@ def test_every_wait(environment, jump, where):
     assert result.ok() == "0\n"
 
 
-CORE = ["handle", "lock", "park", "rlock", "thread"]
+CORE = ["handle", "lock", "park", "record", "rlock", "thread"]
 
 
 def waits_in_c(wait, jump, folder, environment, replace=()):

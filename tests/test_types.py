@@ -269,6 +269,7 @@ IN_PYTHON = {
     "lt_wait_seen *": {"WaitsSeen"},
     "lt_wait_done *": {"WaitsDone"},
     "size_t *": {"Sizes"},
+    "int64_t *": {"Numbers"},
     "void": {"None"},
     "void *": {"Pointer"},
 }
@@ -285,7 +286,7 @@ class TestFFI:
         assert there == {"ffi", "lib"}
         assert set(FFI) - there - {"_FFI", "_Lib"} == {
             *("ApiTable", "CInt", "Chars", "HandleCell", "LockCell", "Pointer"),
-            *("RLockCell", "TypeInC", "WaitSeen", "WaitsSeen", "WaitsDone", "Sizes"),
+            *("RLockCell", "TypeInC", "WaitSeen", "WaitsSeen", "WaitsDone", "Sizes", "Numbers"),
         }
 
     def test_every_name_of_lib_is_in_the_stub_and_no_other(self):

@@ -525,7 +525,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->finalization_error);
     Py_VISIT(state->abandoned);
     Py_VISIT(state->check);
-    Py_VISIT(state->begin);
+    Py_VISIT(state->note);
     return 0;
 }
 
@@ -543,7 +543,7 @@ static void module_free(void *module) {
     Py_XDECREF(state->finalization_error);
     Py_XDECREF(state->abandoned);
     Py_XDECREF(state->check);
-    Py_XDECREF(state->begin);
+    Py_XDECREF(state->note);
 }
 
 static PyMethodDef methods[] = {

@@ -38,7 +38,7 @@ int lt_start_python(PyObject *function, PyObject *args, PyObject *kwargs, PyObje
 typedef struct {
     PyObject *lock_type, *rlock_type;
     PyObject *start_event, *audit, *is_too_late, *report, *refuse;
-    PyObject *is_finalizing, *finalization_error, *abandoned, *check, *begin;
+    PyObject *is_finalizing, *finalization_error, *abandoned, *check, *note;
 } lt_state;
 
 extern PyModuleDef lt_module;

@@ -197,10 +197,7 @@ int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how) {
     if (how & LT_IS_RLOCK) {
         subject = LT_RLOCK_SUBJECT((lt_rlock *)lock, checks);
     }
-    if (checks && lt_is_recording() && state != NULL &&
-        !may_go_on(state->begin, lock, subject.kind, since)) {
-        return -1;
-    }
+    bool is_noted = false;
     for (;;) {
         switch (lt_lock_acquire_for(lock, &subject, since, deadline, &lt_gil_hooks)) {
         case LT_ACQUIRED:
@@ -230,7 +227,16 @@ int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how) {
             if (PyErr_CheckSignals() < 0) {
                 return -1;
             }
-            if (lt_check_is_due(since, deadline) && state != NULL &&
+            if (state == NULL) {
+                break;
+            }
+            if (!is_noted && lt_record_wants_note(since)) {
+                is_noted = true;
+                if (!may_go_on(state->note, lock, subject.kind, since)) {
+                    return -1;
+                }
+            }
+            if (lt_check_is_due(since, deadline) &&
                 !may_go_on(state->check, lock, subject.kind, since)) {
                 return -1;
             }

@@ -22,11 +22,11 @@ static void there_is_none_at_first(void) {
     write_down(0, 1);
     CHECK(lt_record_take(taken, ROOM, &lost) == 0 && lost == 0);
     lt_record_end();
-    CHECK(!lt_record_begin(0) && !lt_is_recording());
+    CHECK(!lt_record_begin(0, 0) && !lt_is_recording());
 }
 
 static void what_is_written_is_taken_in_order(void) {
-    CHECK(lt_record_begin(3) && lt_is_recording());
+    CHECK(lt_record_begin(3, 0) && lt_is_recording());
     for (uint64_t i = 0; i < 10; i++) {
         write_down(10 * i, 10 * i + 3);
         CHECK(lt_recorded() == 3);
@@ -38,7 +38,7 @@ static void what_is_written_is_taken_in_order(void) {
     CHECK(lt_record_take(taken, ROOM, &lost) == 3 && lost == 2);
     CHECK(lt_record_take(taken, ROOM, &lost) == 0 && lost == 0);
     write_down(0, 1);
-    CHECK(lt_record_begin(2) && lt_recorded() == 0); /* anew */
+    CHECK(lt_record_begin(2, 0) && lt_recorded() == 0); /* anew */
     lt_record_end();
     CHECK(!lt_is_recording());
 }
@@ -51,7 +51,7 @@ static void *waits_for(void *lock) {
 
 static void a_wait_is_written_down(void) {
     lt_lock lock = {0};
-    CHECK(lt_record_begin(ROOM));
+    CHECK(lt_record_begin(ROOM, 0));
     acquire(&lock);
     CHECK(!lt_lock_try(&lock) && !acquire_within(&lock, 0));
     release(&lock);
@@ -81,6 +81,57 @@ static void a_wait_is_written_down(void) {
     lt_record_end();
 }
 
+static void short_waits_are_counted(void) {
+    CHECK(lt_record_begin(ROOM, 10));
+    for (int i = 0; i < 3; i++) {
+        lt_record(&(lt_wait_done){.since = 100, .until = 107, .verdict = LT_ACQUIRED});
+    }
+    lt_record(&(lt_wait_done){.since = 100, .until = 110, .verdict = LT_ACQUIRED});
+    lt_record(&(lt_wait_done){.since = 100, .until = 101, .verdict = LT_INTERRUPTED});
+    CHECK(lt_recorded() == 2);
+    int64_t numbers[2];
+    lt_record_short(numbers);
+    CHECK(numbers[0] == 3 && numbers[1] == 21);
+    CHECK(lt_record_begin(ROOM, 10));
+    lt_record_short(numbers);
+    CHECK(numbers[0] == 0 && numbers[1] == 0);
+    lt_record_end();
+}
+
+static void a_note_is_wanted_when_it_is_not_short_any_more(void) {
+    int64_t now = lt_now();
+    CHECK(!lt_record_wants_note(0) && lt_record_note_at(now, now) == LT_FOREVER);
+    CHECK(lt_record_begin(ROOM, 1000 * MS));
+    CHECK(lt_record_note_at(now, now) == now + 1000 * MS);
+    CHECK(lt_record_note_at(now, now + 1000 * MS) == now + 2000 * MS);
+    CHECK(lt_record_wants_note(now - 1000 * MS) && !lt_record_wants_note(now + 1000 * MS));
+    lt_record_end();
+}
+
+static void *notes(void *lock) {
+    static const lt_subject subject = {.kind = LT_FOR_LOCK, .checks = true};
+    int64_t since = lt_now(), times = 0;
+    while (lt_lock_acquire_for(lock, &subject, since, since + 10000 * MS, NULL) != LT_ACQUIRED) {
+        CHECK(lt_record_wants_note(since));
+        times++;
+    }
+    release(lock);
+    return (void *)(intptr_t)times;
+}
+
+/* Also one with a timeout: after 5 ms, 10 ms, 20 ms and 40 ms. */
+static void a_wait_that_goes_on_is_interrupted_for_that(void) {
+    lt_lock lock = {0};
+    CHECK(lt_record_begin(ROOM, 5 * MS));
+    acquire(&lock);
+    pthread_t thread = spawn(notes, &lock);
+    sleep_ms(60);
+    release(&lock);
+    void *times;
+    CHECK(pthread_join(thread, &times) == 0 && (intptr_t)times >= 3 && (intptr_t)times < 12);
+    lt_record_end();
+}
+
 enum { THREADS = 4 };
 static atomic_bool has_ended;
 
@@ -95,7 +146,7 @@ static void *writes(void *unused) {
 static void *begins_and_ends(void *unused) {
     (void)unused;
     for (int i = 0; i < TIMES(2000); i++) {
-        CHECK(lt_record_begin(ROOM));
+        CHECK(lt_record_begin(ROOM, 0));
         sched_yield();
         lt_record_end();
     }
@@ -122,12 +173,12 @@ static void many_write_while_it_begins_and_ends(void) {
 }
 
 static void a_child_has_none(void) {
-    CHECK(lt_record_begin(ROOM));
+    CHECK(lt_record_begin(ROOM, 0));
     write_down(0, 2);
     pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) {
-        bool ok = !lt_is_recording() && lt_recorded() == 0 && lt_record_begin(1);
+        bool ok = !lt_is_recording() && lt_recorded() == 0 && lt_record_begin(1, 0);
         _exit(ok ? 0 : 1);
     }
     int status;
@@ -142,6 +193,9 @@ int main(void) {
     RUN(there_is_none_at_first);
     RUN(what_is_written_is_taken_in_order);
     RUN(a_wait_is_written_down);
+    RUN(short_waits_are_counted);
+    RUN(a_note_is_wanted_when_it_is_not_short_any_more);
+    RUN(a_wait_that_goes_on_is_interrupted_for_that);
     RUN(many_write_while_it_begins_and_ends);
     RUN(a_child_has_none);
     return 0;
