@@ -114,11 +114,17 @@ BACKENDS := $(or $(BACKEND),$(if $(filter pypy%,$(TAG)),cffi,native cffi))
 # With a folder for temporary files of its own: pytest's may be another's, at the same time.
 PYTEST = $(PY) -m pytest -q --basetemp=build/tmp-$(1)
 
+# Both backends at the same time, since tests wait more than they compute; what the second one has
+# to say comes after what the first one has.
 test: build
-	@set -e; for backend in $(BACKENDS); do \
-	  echo "testing with the backend $$backend ..."; \
-	  LOWTHREAD_BACKEND=$$backend LOWTHREAD_WAIT=$(WAIT) $(call PYTEST,$$backend) $(TESTS); \
-	done
+	@run() { echo "testing with the backend $$1 ..."; \
+	  LOWTHREAD_BACKEND=$$1 LOWTHREAD_WAIT=$(WAIT) $(call PYTEST,$$1) $(TESTS); }; \
+	second=$(word 2,$(BACKENDS)); status=0; \
+	if [ "$$second" ]; then \
+	  run $$second >build/test-$$second.log 2>&1 & trap "kill $$! 2>/dev/null; exit 1" INT TERM; fi; \
+	run $(firstword $(BACKENDS)) || status=$$?; \
+	if [ "$$second" ]; then wait $$! || status=$$?; cat build/test-$$second.log; fi; \
+	exit $$status
 
 define need-python3
 @command -v python3 >/dev/null || { echo 'There is no python3: install the package python3.' >&2; exit 1; }
