@@ -15,7 +15,7 @@
 
 struct lt_rlock {
     lt_lock lock;
-    _Atomic uint32_t is_shared; /* whose it is sets it; here, nothing depends on it */
+    _Atomic uint32_t marks; /* whose it is sets them; here, nothing depends on them */
     _Atomic uintptr_t owner; /* an ident, or 0 */
     _Atomic unsigned long count;
 };

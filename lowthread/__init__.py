@@ -61,6 +61,8 @@ from lowthread._joinable import ThreadHandle, ThreadStartError, start
 from lowthread._load import load_capsule as _load_capsule
 from lowthread._naming import _NAME_MAXLEN, _get_name, set_name
 from lowthread._never import AbandonedLockError, PythonFinalizationError
+from lowthread._order import LockOrder, LockOrderError, check_lock_order
+from lowthread._places import trace_locks
 from lowthread._profile import Profile, ProfilePlace, ProfileWait, profile
 from lowthread._start import exit, exit_thread, stack_size
 from lowthread._state import LockState, Owner, Waiter, dump, locks, name_lock
@@ -75,6 +77,8 @@ __all__ = [
     "AbandonedLockError",
     "Deadlock",
     "DeadlockError",
+    "LockOrder",
+    "LockOrderError",
     "LockState",
     "LockType",
     "Owner",
@@ -102,6 +106,7 @@ __all__ = [
     "allocate",
     "allocate_lock",
     "backend",
+    "check_lock_order",
     "daemon_threads_allowed",
     "detect_deadlocks",
     "dump",
@@ -125,6 +130,7 @@ __all__ = [
     "start_joinable_thread",
     "start_new",
     "start_new_thread",
+    "trace_locks",
     "uninstall",
 ]
 
@@ -139,6 +145,7 @@ _ours = {
     *("install", "start", "uninstall"),
     *("Deadlock", "DeadlockError", "detect_deadlocks", "dump_on_signal"),
     *("Profile", "ProfilePlace", "ProfileWait", "profile"),
+    *("LockOrder", "LockOrderError", "check_lock_order", "trace_locks"),
     *("LockState", "Owner", "Waiter", "dump", "locks", "name_lock"),
 }
 provide({name: globals()[name] for name in __all__ if name not in _ours})

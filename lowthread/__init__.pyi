@@ -41,6 +41,8 @@ __all__ = [
     "AbandonedLockError",
     "Deadlock",
     "DeadlockError",
+    "LockOrder",
+    "LockOrderError",
     "LockState",
     "LockType",
     "Owner",
@@ -68,6 +70,7 @@ __all__ = [
     "allocate",
     "allocate_lock",
     "backend",
+    "check_lock_order",
     "daemon_threads_allowed",
     "detect_deadlocks",
     "dump",
@@ -91,6 +94,7 @@ __all__ = [
     "start_joinable_thread",
     "start_new",
     "start_new_thread",
+    "trace_locks",
     "uninstall",
 ]
 
@@ -273,6 +277,7 @@ class LockState(NamedTuple):
     owner: Owner | None
     held_for: float | None
     waiters: tuple[Waiter, ...]
+    created: str | None
 
 class Deadlock(NamedTuple):
     is_certain: bool
@@ -281,6 +286,17 @@ class Deadlock(NamedTuple):
 
 class DeadlockError(RuntimeError): ...
 
+class LockOrder(NamedTuple):
+    created: tuple[str, ...]
+    threads: tuple[Owner, ...]
+    text: str
+
+class LockOrderError(RuntimeError): ...
+
+def trace_locks(yes: bool = True, /) -> None: ...
+def check_lock_order(
+    on_inversion: Literal["report", "raise"] | Callable[[LockOrder], object] | None = "report",
+) -> None: ...
 def detect_deadlocks(
     after: float | None = 1.0,
     on_deadlock: Literal["report", "raise"] | Callable[[Deadlock], object] = "report",

@@ -1,6 +1,6 @@
-"""Where waits tell of themselves, if somebody wants to know: see _deadlock.py and _profile.py.
+"""Where locks and waits tell of themselves, if somebody wants to know.
 
-Of the arguments,
+See _deadlock.py, _profile.py and _order.py. Of the arguments,
 
 address: that of the `lt_lock` which is waited for; of an `lt_rlock` or `lt_handle`, its own.
 kind: LT_FOR_LOCK, LT_FOR_RLOCK or LT_FOR_THREAD.
@@ -12,6 +12,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     Listener = Callable[[int, int, int], object]
 
@@ -20,6 +21,12 @@ lookers: list[Listener] = []
 
 #: The function that keeps a profile, if there is one.
 profilers: list[Listener] = []
+
+#: The function that notes where locks are made, if that is noted.
+makers: list[Callable[[Any], bool]] = []
+
+#: The function that looks in which order locks are taken, if that is looked at.
+takers: list[Callable[[Any, bool], object]] = []
 
 
 def check(address: int, kind: int, since: int) -> None:
@@ -32,3 +39,14 @@ def note(address: int, kind: int, since: int) -> None:
     """Tell of the calling thread's wait, which is not short; while waits are recorded."""
     for keep in profilers[:1]:
         keep(address, kind, since)
+
+
+def made(lock: Any) -> bool:
+    """Tell of a new lock; return whether it is to tell of each try to take it."""
+    return any(keep(lock) for keep in makers[:1])
+
+
+def taking(lock: Any, may_wait: bool) -> None:
+    """Tell of a try to take a lock, which may wait for it; it may raise, to end that."""
+    for look in takers[:1]:
+        look(lock, may_wait)

@@ -15,15 +15,16 @@ from types import GetSetDescriptorType
 from lowthread._arguments import FOREVER
 from lowthread._builtin import unannotated
 from lowthread._check import lookers
-from lowthread._hooks import report_unraisable
+from lowthread._hooks import report_or_raise
 from lowthread._interpreter import _get_main_thread_ident
 from lowthread._load import ffi, lib, native
 from lowthread._never import can_be_released_by_a_handler, is_last_thread
+from lowthread._order import where_taken
+from lowthread._places import address_of, place_of_lock
 from lowthread._state import (
     KINDS,
     Owner,
     Wait,
-    address_of,
     frames_of_threads,
     holders_of,
     idents_of,
@@ -165,7 +166,7 @@ def _look(address: int, kind: int, since: int) -> None:
             found = _find(me, Wait(address, me, 0, 0, kind, since, FOREVER, 0), now)
         except Exception as error:
             # What it looks at is a program in any state; that must not end a wait.
-            report_unraisable(error, "Exception ignored in detect_deadlocks()")
+            report_or_raise(error, "Exception ignored in detect_deadlocks()")
             return
         if found is None:
             return
@@ -346,9 +347,13 @@ def _tell(
             verb = {"lock": "taken by", "RLock": "held by", "thread": "that is"}[KINDS[wait.kind]]
             thread = f"thread {say_thread(owner, names.get(owner))}"
             yield f", {verb} {'itself' if owner == wait.waiter else thread}"
-            place = notes[owner][1].get(wait.lock) if owner in notes else None
+            place = where_taken(owner, wait.lock)
+            if place is None and owner in notes:
+                place = notes[owner][1].get(wait.lock)
             yield f" in {place}" if place else ""
         yield "\n"
+        made = place_of_lock(wait.lock)
+        yield f"    created in {made}\n" if made else ""
     for wait in waits:
         yield f"Thread {say_thread(wait.waiter, names.get(wait.waiter))}"
         if wait.waiter in notes:

@@ -8,6 +8,7 @@ of the hook argument is *function*."), and the order of things is that of CPytho
 
 from __future__ import annotations
 
+import os
 import sys
 
 from lowthread._load import PYPY
@@ -83,3 +84,29 @@ def report_unraisable(
             _print(_make_args(failure, message, culprit))
     except BaseException:
         pass
+
+
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_LIBRARY = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
+
+
+def _is_ours(error: BaseException) -> bool:
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if traceback is None:
+        return True
+    name = traceback.tb_frame.f_code.co_filename
+    is_library = name.startswith((_LIBRARY, "<frozen ")) and "site-packages" not in name
+    return is_library or name.startswith(_HERE)
+
+
+def report_or_raise(error: Exception, message: str) -> None:
+    """Give an error of what the program did not ask for to `sys.unraisablehook`.
+
+    Raises it if it is the program's all the same: its signal handlers run between any two
+    instructions of the main thread, and what they raise ends what it was about to do.
+    """
+    if not _is_ours(error):
+        raise error
+    report_unraisable(error, message)

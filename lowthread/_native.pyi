@@ -40,6 +40,8 @@ def set_callbacks(
     abandoned: Callable[[lock | RLock, int, bool], BaseException | None],
     check: Callable[[int, int, int], object],
     note: Callable[[int, int, int], object],
+    made: Callable[[lock | RLock], bool],
+    taking: Callable[[lock | RLock, bool], object],
     /,
 ) -> None: ...
 def start(
@@ -53,3 +55,4 @@ def start(
     name: bytes | None,
     /,
 ) -> int: ...
+def trace_locks(yes: bool, /) -> None: ...

@@ -15,7 +15,7 @@ from operator import attrgetter
 
 from lowthread._builtin import unannotated
 from lowthread._check import profilers
-from lowthread._hooks import report_unraisable
+from lowthread._hooks import report_or_raise
 from lowthread._load import ffi, lib, native
 from lowthread._state import KINDS, idents_of, name_of_lock, names_of_threads, say_lock
 
@@ -271,7 +271,7 @@ class Profile:
                 finally:
                     self._taking.release()
         except Exception as error:  # which is not to end the wait
-            report_unraisable(error, "Exception ignored in a profile")
+            report_or_raise(error, "Exception ignored in a profile")
         finally:
             self._busy.discard(me)
 

@@ -315,6 +315,6 @@ def make_sentinel() -> lock:
     cell = lib.lt_new_sentinel()
     if not cell:
         raise MemoryError
-    self = lock()
+    self = object.__new__(lock)
     _set_cell(self, ffi.gc(cell, lib.lt_free_sentinel))
     return self

@@ -26,6 +26,8 @@ from lowthread._deadlock import detect_deadlocks
 from lowthread._dump_signal import dump_on_signal
 from lowthread._install import install
 from lowthread._load import PYPY
+from lowthread._order import check_lock_order
+from lowthread._places import trace_locks
 from lowthread._profile import Profile
 from lowthread._version import __version__
 
@@ -60,6 +62,10 @@ lowthread, and `threading`, `queue`, `concurrent.futures` and so on run on it.
   --deadlocks[=SECONDS]
                look for threads that wait for each other, and tell of them on standard error, when
                a wait without a timeout has lasted that long; 1 second by default
+  --lock-order tell on standard error of locks that are taken in different orders, before threads
+               wait for each other
+  --trace-locks
+               note where each lock is created, for the reports of the other options
   --profile[=FILE]
                at the end, print where the program has waited for locks, and who had them; and
                write it to a file: *.html to look at, *.json for Perfetto, *.pb.gz for pprof
@@ -124,7 +130,21 @@ def _deadlocks(option: str, value: str, _: list[str]) -> Callable[[], object]:
     return partial(detect_deadlocks, _seconds(option, value) if value else 1.0)
 
 
-_BEGIN = {"--profile": _profile, "--dump-signal": _dump_signal, "--deadlocks": _deadlocks}
+def _plain(
+    begin: Callable[[], object], option: str, value: str, _: list[str]
+) -> Callable[[], object]:
+    if value:
+        _refuse(f"{option} takes no value")
+    return begin
+
+
+_BEGIN: dict[str, Callable[[str, str, list[str]], Callable[[], object]]] = {
+    "--dump-signal": _dump_signal,
+    "--deadlocks": _deadlocks,
+    "--lock-order": partial(_plain, check_lock_order),
+    "--trace-locks": partial(_plain, trace_locks),
+    "--profile": _profile,
+}
 
 
 def _end(profile: Profile, pid: int = os.getpid()) -> None:

@@ -10,7 +10,7 @@ import os
 import sys
 
 from lowthread._builtin import builtin, synonym
-from lowthread._check import check, note
+from lowthread._check import check, made, note, taking
 from lowthread._hooks import report
 from lowthread._load import ffi, lib, native
 from lowthread._never import PythonFinalizationError, abandoned
@@ -211,5 +211,5 @@ exit_thread = synonym("exit_thread", exit)
 if native:
     native.set_callbacks(
         *(sys.audit, _is_too_late, report, refuse),
-        *(sys.is_finalizing, PythonFinalizationError, abandoned, check, note),
+        *(sys.is_finalizing, PythonFinalizationError, abandoned, check, note, made, taking),
     )

@@ -7,19 +7,16 @@ those who are not looked at.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import namedtuple
 from struct import iter_unpack
 from weakref import ref
 
 from lowthread._arguments import FOREVER
-from lowthread._backend import RLock, addressof, allocate_lock, backend, lock
 from lowthread._builtin import unannotated
 from lowthread._interpreter import _get_main_thread_ident
 from lowthread._load import ffi, lib, native
-from lowthread._pylock import _cell_of as cell_of_lock
-from lowthread._pyrlock import _cell_of as cell_of_rlock
+from lowthread._places import HERE, address_of, place_of_lock
 from lowthread._threadlocal import threads_of_ours
 
 TYPE_CHECKING = False
@@ -59,7 +56,7 @@ class Waiter(namedtuple("Waiter", "ident name waiting_for timeout")):
     __module__ = "lowthread"
 
 
-class LockState(namedtuple("LockState", "kind address name owner held_for waiters")):
+class LockState(namedtuple("LockState", "kind address name owner held_for waiters created")):
     """What somebody waits for.
 
     kind: "lock", "RLock", or "thread" for one that is being joined.
@@ -72,6 +69,7 @@ class LockState(namedtuple("LockState", "kind address name owner held_for waiter
     held_for: for how many seconds it has been held at least, a float: since somebody first had to
     wait for it. None where that is not known.
     waiters: a tuple of `Waiter`, who came first being the first.
+    created: where it was made, a str; None if that was not noted (see `trace_locks`).
     """
 
     __slots__ = ()
@@ -85,25 +83,6 @@ helpers: set[int] = set()
 
 # By address: what the lock is still to be, and its name.
 _names: dict[int, tuple[ref[Any], str]] = {}
-
-
-def _offset(probe: Any) -> int:
-    """Return where in a lock object the core's lock is: not by its addressof(), which marks it."""
-    return addressof(probe) - id(probe)
-
-
-_OFFSETS = (_offset(allocate_lock()), _offset(RLock())) if backend == "native" else None
-
-
-def address_of(thing: Any) -> int | None:
-    """Return what addressof() does, without marking the lock; None for what is no lock."""
-    is_rlock = issubclass(type(thing), RLock)
-    if not is_rlock and type(thing) is not lock:
-        return None
-    if _OFFSETS is not None:
-        return id(thing) + _OFFSETS[is_rlock]
-    cell_of: Any = cell_of_rlock if is_rlock else cell_of_lock
-    return int(ffi.cast("uintptr_t", cell_of(thing)))
 
 
 @unannotated
@@ -233,6 +212,7 @@ def locks() -> list[LockState]:
                 None if ident is None else Owner(ident, names.get(ident)),
                 (now - wait.held_from) / 1e9 if wait.held_from else None,
                 (),
+                place_of_lock(wait.lock),
             )
         found[wait.lock] = state._replace(waiters=(*state.waiters, waiter))
     return list(found.values())
@@ -266,14 +246,11 @@ def _say_wait(state: LockState, waiter: Waiter) -> str:
     )
 
 
-_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-
-
 def stack_of(frame: FrameType | None) -> list[str]:
     """Return the lines of a stack, the most recent call last, without our own frames there."""
     import traceback
 
-    while frame is not None and frame.f_code.co_filename.startswith(_HERE):
+    while frame is not None and frame.f_code.co_filename.startswith(HERE):
         frame = frame.f_back
     return traceback.format_stack(frame) if frame is not None else []
 
@@ -300,6 +277,7 @@ def _describe() -> Iterator[str]:
     for state in states:
         who = ", ".join(say_thread(*waiter[:2]) for waiter in state.waiters)
         yield f"  {say_lock(*state[:3])}: {_say_owner(state)}; waited for by {who}\n"
+        yield f"    created in {state.created}\n" if state.created else ""
 
 
 @unannotated

@@ -129,6 +129,27 @@ class Enter:
         return MethodType((take, _Step(wait.prepare), wait).__contains__, True)
 
 
+class TellingEnter(Enter):
+    """One that tells of it before it takes the lock.
+
+    plain: the same without that.
+    tell: tell(lock, True) is called first, may raise, and returns false.
+    """
+
+    def __init__(self, plain: Enter, tell: Callable[[Any, object], bool]) -> None:
+        super().__init__(plain.method, plain.take, plain.wait, plain.prepare)
+        self.cell_of = plain.cell_of
+        self.tell = tell
+
+    def __get__(self, lock: Any, cls: type | None = None) -> Callable[..., bool]:
+        if lock is None:
+            return self.method
+        wait = _Wait(self, lock)
+        tell, take = MethodType(self.tell, lock), MethodType(self.take, self.cell_of(lock))
+        steps = _Step(tell), _Step(take), _Step(wait.prepare), wait
+        return MethodType(steps.__contains__, True)
+
+
 @unannotated
 class Exit:
     """The attribute `__exit__` of a type of locks.

@@ -599,6 +599,70 @@ os._exit(0)
     )
 
 
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+@pytest.mark.parametrize(
+    "what, function",
+    [
+        ("lowthread.detect_deadlocks(0.01)", "lowthread._deadlock._Graph.__init__"),
+        ("lowthread.profile().start()", "lowthread._profile.Profile._owner"),
+    ],
+)
+def test_what_a_signal_handler_raises_while_it_looks_ends_the_wait(kind, what, function):
+    """As between any two instructions; it is no fault of ours, to be told and forgotten."""
+    owner, _, name = function.rpartition(".")
+    run_script(
+        f"""
+        import lowthread, signal, threading, time
+        lowthread.install()
+        class Ended(Exception):
+            pass
+        def handler(*_):
+            raise Ended
+        signal.signal(signal.SIGUSR1, handler)
+        plain = {function}
+        def interrupted(*args):
+            if threading.current_thread() is threading.main_thread():
+                signal.raise_signal(signal.SIGUSR1)
+            return plain(*args)
+        {owner}.{name} = interrupted
+        lock = threading.{kind}()
+        def keep():
+            with lock:
+                held.set()
+                time.sleep(2)
+        held = threading.Event()
+        threading.Thread(target=keep, daemon=True).start()
+        held.wait()
+        {what}
+        try:
+            lock.acquire()
+        except Ended:
+            pass
+        else:
+            raise AssertionError
+        """
+    ).ok()
+
+
+def test_what_fails_in_looking_is_told_and_ends_no_wait():
+    text = said(
+        """
+lowthread._deadlock.Wait._replace = None
+lock = threading.RLock()
+def keep():
+    with lock:
+        both.wait()
+        time.sleep(0.5)
+start(keep)
+both.wait()
+with lock:
+    pass
+os._exit(0)
+"""
+    )
+    assert "Exception ignored in detect_deadlocks()" in text
+
+
 # ---- arguments ----
 
 

@@ -31,6 +31,7 @@ OF_THREADING = [
 ]
 OF_3_14 = ["set_name", "_get_name", "_NAME_MAXLEN"]
 MORE = ["backend", "__version__", "start", "ThreadHandle", "ThreadStartError"]
+MORE += ["LockOrder", "LockOrderError", "check_lock_order", "trace_locks"]
 MORE += ["Deadlock", "DeadlockError", "detect_deadlocks", "dump_on_signal"]
 MORE += ["Profile", "ProfilePlace", "ProfileWait", "profile"]
 MORE += ["LockState", "Owner", "Waiter", "dump", "locks", "name_lock"]

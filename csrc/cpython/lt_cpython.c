@@ -526,6 +526,8 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->abandoned);
     Py_VISIT(state->check);
     Py_VISIT(state->note);
+    Py_VISIT(state->made);
+    Py_VISIT(state->taking);
     return 0;
 }
 
@@ -544,6 +546,8 @@ static void module_free(void *module) {
     Py_XDECREF(state->abandoned);
     Py_XDECREF(state->check);
     Py_XDECREF(state->note);
+    Py_XDECREF(state->made);
+    Py_XDECREF(state->taking);
 }
 
 static PyMethodDef methods[] = {
@@ -553,6 +557,7 @@ static PyMethodDef methods[] = {
     {"prepare_exit", prepare_exit, METH_NOARGS, prepare_exit_doc},
     {"set_callbacks", lt_set_callbacks, METH_VARARGS, lt_set_callbacks_doc},
     {"start", start, METH_VARARGS, start_doc},
+    {"trace_locks", lt_trace_locks, METH_O, lt_trace_locks_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -38,13 +38,16 @@ int lt_start_python(PyObject *function, PyObject *args, PyObject *kwargs, PyObje
 typedef struct {
     PyObject *lock_type, *rlock_type;
     PyObject *start_event, *audit, *is_too_late, *report, *refuse;
-    PyObject *is_finalizing, *finalization_error, *abandoned, *check, *note;
+    PyObject *is_finalizing, *finalization_error, *abandoned, *check, *note, *made, *taking;
 } lt_state;
 
 extern PyModuleDef lt_module;
 
 extern const char lt_set_callbacks_doc[];
 PyObject *lt_set_callbacks(PyObject *module, PyObject *args);
+
+extern const char lt_trace_locks_doc[];
+PyObject *lt_trace_locks(PyObject *module, PyObject *yes);
 
 extern const char lt_current_frames_doc[], lt_fork_hooks_doc[];
 PyObject *lt_current_frames(PyObject *module, PyObject *unused);

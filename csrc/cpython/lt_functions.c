@@ -55,23 +55,28 @@ static PyObject *addressof(PyObject *module, PyObject *lock) {
 
 const char lt_set_callbacks_doc[] =
     "set_callbacks(audit, is_too_late, report, refuse, is_finalizing, finalization_error,\n"
-    "              abandoned, check, note, /)\n--\n\n"
+    "              abandoned, check, note, made, taking, /)\n--\n\n"
     "Tells start_new_thread() what to call: sys.audit, is_too_late(), whether it is for threads,\n"
     "report(function, exception) for what a thread raises, and refuse(errno), which raises the\n"
     "exception for a thread that could not be started; errno is 0 when the interpreter shuts\n"
     "down.  And locks: sys.is_finalizing, what a wait raises then that would not end, and\n"
     "abandoned(lock, address), which returns what one for an abandoned lock raises; and\n"
     "check(address, kind, since), which raises if one that has lasted is to be ended; and, while\n"
-    "waits are recorded, note(address, kind, since) in each that is not short, which may raise too.";
+    "waits are recorded, note(address, kind, since) in each that is not short, which may raise\n"
+    "too; and what trace_locks() tells of.";
 
 PyObject *lt_set_callbacks(PyObject *module, PyObject *args) {
     lt_state *state = PyModule_GetState(module);
-    PyObject *given[9];
-    PyObject **places[9] = {&state->audit,     &state->is_too_late,   &state->report,
-                            &state->refuse,    &state->is_finalizing, &state->finalization_error,
-                            &state->abandoned, &state->check,         &state->note};
-    if (!PyArg_ParseTuple(args, "OOOOOOOOO:set_callbacks", &given[0], &given[1], &given[2],
-                          &given[3], &given[4], &given[5], &given[6], &given[7], &given[8])) {
+    enum { COUNT = 11 };
+    PyObject *given[COUNT];
+    PyObject **places[COUNT] = {
+        &state->audit,     &state->is_too_late,   &state->report,
+        &state->refuse,    &state->is_finalizing, &state->finalization_error,
+        &state->abandoned, &state->check,         &state->note,
+        &state->made,      &state->taking};
+    if (!PyArg_ParseTuple(args, "OOOOOOOOOOO:set_callbacks", &given[0], &given[1], &given[2],
+                          &given[3], &given[4], &given[5], &given[6], &given[7], &given[8],
+                          &given[9], &given[10])) {
         return NULL;
     }
     if (state->start_event == NULL) { /* once for good */
@@ -79,7 +84,7 @@ PyObject *lt_set_callbacks(PyObject *module, PyObject *args) {
         if (state->start_event == NULL) {
             return NULL;
         }
-        for (int i = 0; i < 9; i++) {
+        for (int i = 0; i < COUNT; i++) {
             Py_INCREF(given[i]);
             *places[i] = given[i];
         }

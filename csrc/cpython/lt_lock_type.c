@@ -11,12 +11,11 @@
 typedef struct {
     PyObject_HEAD
     lt_lock lock;
-    _Atomic uint32_t marks; /* SENTINEL: lt_sentinel_set()'s number, or 0; and SHARED */
+    _Atomic uint32_t marks; /* SENTINEL: lt_sentinel_set()'s number, or 0; and two of lt_types.h */
     PyObject *weak_references;
 } lock_object;
 
-enum { SENTINEL = INT32_MAX };        /* no system has so many threads */
-#define SHARED UINT32_C(0x80000000) /* native code has the address */
+enum { SENTINEL = 0x3FFFFFFF }; /* no system has so many threads */
 
 static lt_lock *lock_of(PyObject *self) { return &((lock_object *)self)->lock; }
 
@@ -26,15 +25,24 @@ static uint32_t marks_of(PyObject *self) {
 }
 
 void *lt_share_lock(PyObject *self) {
-    atomic_fetch_or_explicit(&((lock_object *)self)->marks, SHARED, memory_order_relaxed);
+    atomic_fetch_or_explicit(&((lock_object *)self)->marks, LT_SHARED, memory_order_relaxed);
     return lock_of(self);
 }
 
-static bool is_alone(PyObject *self) { return LT_ALONE && !(marks_of(self) & SHARED); }
+static bool is_alone(PyObject *self) {
+    return LT_ALONE && !(marks_of(self) & (LT_SHARED | LT_TRACED));
+}
 
-static bool try_lock(PyObject *self) {
+/* As lt_wait_for(), but at once. */
+static int try_lock(PyObject *self, int64_t ns) {
     lt_lock *lock = lock_of(self);
-    return is_alone(self) ? lt_lock_try_alone(lock) : lt_lock_try(lock);
+    if (is_alone(self)) {
+        return lt_lock_try_alone(lock);
+    }
+    if ((marks_of(self) & LT_TRACED) && lt_tell_taking(self, ns) < 0) {
+        return -1;
+    }
+    return lt_lock_try(lock);
 }
 
 static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -43,11 +51,11 @@ static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs
     if (ns < 0) {
         return NULL;
     }
-    int taken = try_lock(self);
-    if (!taken && ns > 0) {
+    int taken = try_lock(self, ns);
+    if (taken == 0 && ns > 0) {
         uint32_t marks = marks_of(self);
         int how =
-            ((marks & SENTINEL) ? LT_IS_SENTINEL : 0) | ((marks & SHARED) ? LT_IS_SHARED : 0);
+            ((marks & SENTINEL) ? LT_IS_SENTINEL : 0) | ((marks & LT_SHARED) ? LT_IS_SHARED : 0);
         taken = lt_wait_for(self, lock_of(self), ns, how);
     }
     return taken < 0 ? NULL : lt_bool(taken);
@@ -98,12 +106,18 @@ static PyObject *repr(PyObject *self) {
 
 /* ---- making and freeing ---- */
 
-PyObject *lt_make_lock(PyTypeObject *type) {
+static PyObject *make_lock(PyTypeObject *type) {
     return PyType_GenericAlloc(type, 0); /* zeroed, which is a free lock */
 }
 
+PyObject *lt_make_lock(PyTypeObject *type) {
+    PyObject *self = make_lock(type);
+    return self == NULL || !lt_is_tracing() ? self
+                                            : lt_tell_made(self, &((lock_object *)self)->marks);
+}
+
 PyObject *lt_make_sentinel(PyTypeObject *type) {
-    PyObject *self = lt_make_lock(type);
+    PyObject *self = make_lock(type); /* nobody takes it but by being a thread */
     if (self == NULL) {
         return NULL;
     }

@@ -12,20 +12,21 @@ typedef struct {
 static lt_rlock *rlock_of(PyObject *self) { return &((rlock_object *)self)->rlock; }
 
 /* Relaxed: with a GIL, that orders it; without, nothing depends on it. */
-static bool is_shared(lt_rlock *r) {
-    return atomic_load_explicit(&r->is_shared, memory_order_relaxed) != 0;
+static uint32_t marks_of(lt_rlock *r) {
+    return atomic_load_explicit(&r->marks, memory_order_relaxed);
 }
 
 void *lt_share_rlock(PyObject *self) {
-    atomic_store_explicit(&rlock_of(self)->is_shared, 1, memory_order_relaxed);
+    atomic_fetch_or_explicit(&rlock_of(self)->marks, LT_SHARED, memory_order_relaxed);
     return rlock_of(self);
 }
 
-static bool is_alone(lt_rlock *r) { return LT_ALONE && !is_shared(r); }
+static bool is_alone(lt_rlock *r) { return LT_ALONE && marks_of(r) == 0; }
 
 static int wait_for(PyObject *self, int64_t ns, int how) {
     lt_rlock *r = rlock_of(self);
-    return lt_wait_for(self, &r->lock, ns, how | LT_IS_RLOCK | (is_shared(r) ? LT_IS_SHARED : 0));
+    how |= LT_IS_RLOCK | ((marks_of(r) & LT_SHARED) ? LT_IS_SHARED : 0);
+    return lt_wait_for(self, &r->lock, ns, how);
 }
 
 static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -35,6 +36,9 @@ static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs
         return NULL;
     }
     lt_rlock *r = rlock_of(self);
+    if ((marks_of(r) & LT_TRACED) && lt_tell_taking(self, ns) < 0) {
+        return NULL;
+    }
     int verdict = lt_rlock_try_as(r, is_alone(r));
     if (verdict == LT_OVERFLOW) {
         PyErr_SetString(PyExc_OverflowError, "Internal lock count overflowed");
@@ -126,7 +130,8 @@ static PyObject *new_rlock(PyTypeObject *type, PyObject *args, PyObject *keyword
     (void)args;
     (void)keywords;
     /* The one that goes with its tp_free.  Zeroed, which is a free lock. */
-    return ((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+    PyObject *self = ((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+    return self == NULL || !lt_is_tracing() ? self : lt_tell_made(self, &rlock_of(self)->marks);
 }
 
 static void dealloc(PyObject *self) {

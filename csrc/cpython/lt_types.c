@@ -168,18 +168,73 @@ static bool may_wait(lt_state *state, PyObject *self, lt_lock *lock, int how) {
     return may;
 }
 
+/* Of what it has no memory or no stack for, nothing is told. */
+static bool is_forgiven(void) {
+    bool is =
+        PyErr_ExceptionMatches(PyExc_RecursionError) || PyErr_ExceptionMatches(PyExc_MemoryError);
+    if (is) {
+        PyErr_Clear();
+    }
+    return is;
+}
+
 /* Calls what is told of a wait; false: it is to be ended, and there is an exception. */
 static bool may_go_on(PyObject *told, lt_lock *lock, int kind, int64_t since) {
     PyObject *done =
         PyObject_CallFunction(told, "NiL", PyLong_FromVoidPtr(lock), kind, (long long)since);
-    if (done == NULL && (PyErr_ExceptionMatches(PyExc_RecursionError) ||
-                         PyErr_ExceptionMatches(PyExc_MemoryError))) {
-        PyErr_Clear(); /* not the wait's, which needs neither */
+    if (done == NULL && is_forgiven()) { /* the wait needs neither */
         return true;
     }
     Py_XDECREF(done);
     return done != NULL;
 }
+
+/* ---- telling of locks ---- */
+
+_Atomic bool lt_is_tracing_locks;
+
+const char lt_trace_locks_doc[] =
+    "trace_locks(yes, /)\n--\n\n"
+    "Have locks that are made from now on tell of themselves then, or not any more: they call\n"
+    "made(lock), which returns whether they are to call taking(lock, may_wait) before each try to\n"
+    "take them.";
+
+PyObject *lt_trace_locks(PyObject *module, PyObject *yes) {
+    (void)module;
+    atomic_store_explicit(&lt_is_tracing_locks, yes == Py_True, memory_order_relaxed);
+    return lt_none();
+}
+
+PyObject *lt_tell_made(PyObject *self, _Atomic uint32_t *marks) {
+    lt_state *state = state_of(self);
+    if (state == NULL || state->made == NULL) {
+        return self;
+    }
+    PyObject *answer = PyObject_CallFunctionObjArgs(state->made, self, NULL);
+    if (answer == Py_True) {
+        atomic_fetch_or_explicit(marks, LT_TRACED, memory_order_relaxed);
+    } else if (answer == NULL && !is_forgiven()) {
+        Py_CLEAR(self); /* a signal handler has raised */
+    }
+    Py_XDECREF(answer);
+    return self;
+}
+
+int lt_tell_taking(PyObject *self, int64_t ns) {
+    lt_state *state = state_of(self);
+    if (state == NULL || state->taking == NULL) {
+        return 0;
+    }
+    PyObject *done =
+        PyObject_CallFunctionObjArgs(state->taking, self, ns == 0 ? Py_False : Py_True, NULL);
+    if (done == NULL && !is_forgiven()) {
+        return -1;
+    }
+    Py_XDECREF(done);
+    return 0;
+}
+
+/* ---- waiting for one ---- */
 
 int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how) {
     lt_state *state = state_of(self);

@@ -17,6 +17,26 @@ enum { LT_ALONE = false };
 enum { LT_ALONE = true };
 #endif
 
+/* What is kept of a lock beside the core's: if anything, there is more to do than to take it. */
+#define LT_SHARED UINT32_C(0x80000000) /* native code has the address */
+#define LT_TRACED UINT32_C(0x40000000) /* it tells of itself before it is taken */
+
+/* Whether locks tell of themselves when they are made; see lt_trace_locks(). */
+extern _Atomic bool lt_is_tracing_locks;
+
+static inline bool lt_is_tracing(void) {
+    /* Relaxed: who turns it on does not hear of locks that are being made meanwhile. */
+    return atomic_load_explicit(&lt_is_tracing_locks, memory_order_relaxed);
+}
+
+/* Tells of one that was just made, and returns it, with the mark LT_TRACED if it is to have that;
+ * NULL with an exception. */
+PyObject *lt_tell_made(PyObject *self, _Atomic uint32_t *marks);
+
+/* Tells of one that is about to be taken; it waits for it if it has to and `ns` is not 0.
+ * 0, or -1 with an exception: it is not to be. */
+int lt_tell_taking(PyObject *self, int64_t ns);
+
 /* The address of the core's lock in an instance of the type; from then on it is shared. */
 void *lt_share_lock(PyObject *self);
 void *lt_share_rlock(PyObject *self);

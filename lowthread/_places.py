@@ -1,0 +1,160 @@
+"""Where locks were made, and what they are known by: `trace_locks()`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import namedtuple
+from itertools import count
+from weakref import ref
+
+from lowthread._backend import RLock, addressof, allocate_lock, backend, lock
+from lowthread._builtin import unannotated
+from lowthread._check import makers
+from lowthread._load import ffi, native
+from lowthread._pylock import _cell_of as cell_of_lock
+from lowthread._pyrlock import _cell_of as cell_of_rlock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
+
+# As in lowthread/_state.py.
+# pyright: reportUntypedNamedTuple=false
+
+
+def _offset(probe: Any) -> int:
+    """Return where in a lock object the core's lock is: not by its addressof(), which marks it."""
+    return addressof(probe) - id(probe)
+
+
+_OFFSETS = (_offset(allocate_lock()), _offset(RLock())) if backend == "native" else None
+
+
+def address_of(thing: Any) -> int | None:
+    """Return what addressof() does, without marking the lock; None for what is no lock."""
+    is_rlock = issubclass(type(thing), RLock)
+    if not is_rlock and type(thing) is not lock:
+        return None
+    if _OFFSETS is not None:
+        return id(thing) + _OFFSETS[is_rlock]
+    cell_of: Any = cell_of_rlock if is_rlock else cell_of_lock
+    return int(ffi.cast("uintptr_t", cell_of(thing)))
+
+
+HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+#: A call: its file, line and function.
+Call = namedtuple("Call", "file line function")
+
+#: A lock: a weak reference, its address, the place that made it, and a number of its own.
+Made = namedtuple("Made", "ref address is_rlock place number")
+
+#: A place in the program: a call, and which instruction there.
+Place = namedtuple("Place", "call instruction")
+
+
+def say_call(call: Call) -> str:
+    return f'File "{call.file}", line {call.line}, in {call.function}'
+
+
+def calls_of(frame: FrameType | None, most: int) -> tuple[Call, ...]:
+    """Return the calls of a stack, the most recent first, without our own."""
+    calls: list[Call] = []
+    while frame is not None and len(calls) < most:
+        code = frame.f_code
+        if not code.co_filename.startswith(HERE):
+            calls.append(Call(code.co_filename, frame.f_lineno, code.co_name))
+        frame = frame.f_back
+    return tuple(calls)
+
+
+# By address. Another lock may have that one later.
+_made: dict[int, Made] = {}
+
+_numbers = count(1)
+
+# Who makes locks for others: what is of interest is who had them made.
+_MAKERS = ("threading", "queue")
+
+
+def _place(frame: FrameType | None) -> Place | None:
+    found = None
+    while frame is not None:
+        code = frame.f_code
+        if not code.co_filename.startswith(HERE):
+            module = dict.get(frame.f_globals, "__name__")
+            is_for_others = module in _MAKERS
+            if found is None and (module, code.co_name) == ("threading", "wait"):
+                return None  # a Condition's signal to itself
+            if found is None or not is_for_others:
+                call = Call(code.co_filename, frame.f_lineno, code.co_name)
+                found = Place(call, frame.f_lasti)
+            if not is_for_others:
+                break
+        frame = frame.f_back
+    return found
+
+
+def _keep(new: Any) -> bool:
+    address = address_of(new)
+    place = _place(sys._getframe(1))
+    if address is None or place is None:
+        return False
+
+    def forget(gone: object, made: Any = _made, address: int = address) -> None:
+        known = made.get(address)
+        if known is not None and known.ref is gone:  # else another one is there by now
+            made.pop(address, None)
+
+    number = next(_numbers)
+    _made[address] = Made(ref(new, forget), address, type(new) is not lock, place, number)
+    return _is_told_of_taking
+
+
+_is_wanted = _is_told_of_taking = False
+
+
+def what_is_known_of(thing: Any) -> Made | None:
+    """Return what was noted of a lock when it was made, if it was."""
+    address = address_of(thing)
+    known = _made.get(address) if address is not None else None
+    return known if known is not None and known.ref() is thing else None
+
+
+def place_of_lock(address: int) -> str | None:
+    """Return where the lock at an address was made, if that was noted."""
+    known = _made.get(address)
+    return say_call(known.place.call) if known is not None and known.ref() is not None else None
+
+
+@unannotated
+def trace_locks(yes: bool = True, /) -> None:
+    """Note where each lock is made from now on, for `locks`, `dump` and reports to tell; or not.
+
+    The place is that of the innermost call, but for those of lowthread, `threading` and `queue`.
+    Making a lock takes some microseconds more meanwhile, taking one does not. Threads'
+    own are not among these.
+    """
+    global _is_wanted
+    _is_wanted = bool(yes)
+    _update()
+
+
+def tell_of_taking(yes: bool) -> None:
+    """Have locks that are made from now on call `takers`; or not any more."""
+    global _is_told_of_taking
+    _is_told_of_taking = yes
+    _update()
+
+
+def _update() -> None:
+    is_on = _is_wanted or _is_told_of_taking
+    makers[:] = [_keep] if is_on else []
+    if native and backend == "native":
+        native.trace_locks(is_on)
+        return
+    from lowthread._traced import trace_locks as trace
+
+    trace(is_on)

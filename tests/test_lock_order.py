@@ -1,0 +1,512 @@
+"""check_lock_order() and --lock-order: locks taken in different orders are told, others are not.
+
+No thread ever waits for another for long here: that is the point of it.
+"""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import LONG, PYPY, ROOT, run_script
+
+import lowthread
+
+BEGIN = """
+import lowthread
+lowthread.install()
+lowthread.check_lock_order({how})
+import threading, sys
+
+def run(*functions):
+    # One after the other, each in a thread.
+    for function in functions:
+        thread = threading.Thread(target=function, name=function.__name__)
+        thread.start()
+        thread.join()
+
+def took(*locks):
+    def take(n=0):
+        if n < len(locks):
+            with locks[n]:
+                take(n + 1)
+    return take
+"""
+
+
+def said(script, how=""):
+    """Run a script that begins as above; return what it wrote to stderr."""
+    result = run_script(BEGIN.format(how=how) + script)
+    assert result.code == 0, result.err
+    return result.err
+
+
+KINDS = ["Lock", "RLock"]
+HEAD = "locks are taken in different orders"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("way", ["with", "acquire"])
+def test_two_locks(kind, way, tmp_path):
+    body = {"with": "with {0}:\n        with {1}:\n            pass"}.get(
+        way, "{0}.acquire()\n    {1}.acquire()\n    {1}.release()\n    {0}.release()"
+    )
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import threading\n"
+        f"a = threading.{kind}()\n"
+        f"b = threading.{kind}()\n"
+        f"def one():\n    {body.format('a', 'b')}\n"
+        f"def two():\n    {body.format('b', 'a')}\n"
+        "for f in one, two, one, two:\n"
+        "    t = threading.Thread(target=f, name=f.__name__)\n"
+        "    t.start()\n"
+        "    t.join()\n"
+    )
+    process = subprocess.run(
+        [sys.executable, "-m", "lowthread", "--lock-order", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=LONG,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    lines = process.stderr.splitlines()
+    assert lines[0].startswith(f"lowthread: 2 {HEAD}")
+    assert process.stderr.count(HEAD) == 1
+    told = [line for line in lines if line.startswith(("Thread", "  and", "  lock", "  RLock"))]
+    told = [re.sub("0x[0-9a-f]+", "0x", line) for line in told]
+    name = kind if kind == "RLock" else "lock"
+    a, b = (
+        f'  {name} 0x, created in File "{program}", line {line}, in <module>, '
+        "(most recent call last):"
+        for line in (2, 3)
+    )
+    assert told == [
+        *('Thread "two" (0x) took', b, "  and, while it had that,", a),
+        *('Thread "one" (0x) took', a, "  and, while it had that,", b),
+    ]
+    later = 4 if way == "with" else 5
+    for line, name in ((5, "one"), (6, "one"), (5 + later, "two"), (6 + later, "two")):
+        assert re.search(rf'    File ".*program\.py", line {line}, in {name}\n', process.stderr)
+
+
+def test_it_can_be_raised():
+    text = said(
+        """
+a, b = threading.Lock(), threading.Lock()
+took(a, b)()
+try:
+    took(b, a)()
+except lowthread.LockOrderError as error:
+    assert "2 locks are taken in different orders" in str(error)
+else:
+    raise AssertionError
+assert isinstance(lowthread.LockOrderError(), RuntimeError)
+assert not a.locked() and not b.locked()
+took(b, a)()  # it is told once
+""",
+        '"raise"',
+    )
+    assert text == ""
+
+
+def test_it_can_be_called():
+    text = said(
+        """
+a = threading.Lock()
+b = threading.Lock()
+found = []
+lowthread.check_lock_order(found.append)
+run(took(a, b), took(b, a))
+[order] = found
+assert type(order) is lowthread.LockOrder
+assert ["line" in place for place in order.created] == [True, True]
+assert [thread.name for thread in order.threads] == ["take", "take"]
+assert order.text.startswith("lowthread: 2 locks")
+def fail(order):
+    raise LookupError("mine")
+lowthread.check_lock_order(fail)
+c = threading.Lock()
+took(a, c)()
+try:
+    took(c, a)()
+except LookupError as error:
+    assert not c.locked() and not a.locked()
+else:
+    raise AssertionError
+""",
+    )
+    assert text == ""
+
+
+def test_three_locks_in_a_ring():
+    text = said(
+        """
+a = threading.Lock()
+b = threading.RLock()
+c = threading.Lock()
+run(took(a, b), took(b, c), took(c, a))
+"""
+    )
+    assert text.startswith(f"lowthread: 3 {HEAD}")
+    assert text.count("while it had that") == 3
+
+
+def test_philosophers():
+    """Locks that were created at one place are told apart, as long as it is among themselves."""
+    text = said(
+        """
+forks = [threading.Lock() for _ in range(5)]
+ordered = [threading.Lock() for _ in range(5)]
+run(*(took(ordered[i], ordered[j]) for i in range(5) for j in range(i + 1, 5)))
+assert sys.stderr.write("nothing so far\\n")
+run(*(took(forks[i], forks[(i + 1) % 5]) for i in range(5)))
+"""
+    )
+    before, found = text.split("nothing so far\n")
+    assert before == ""
+    assert found.startswith(f"lowthread: 5 {HEAD}")
+
+
+def test_locks_of_one_place_are_one_kind():
+    text = said(
+        """
+class Account:
+    def __init__(self):
+        self.lock = threading.Lock()
+class Journal:
+    def __init__(self):
+        self.lock = threading.RLock()
+run(took(Account().lock, Journal().lock))
+run(took(Journal().lock, Account().lock))
+"""
+    )
+    assert text.startswith(f"lowthread: 2 {HEAD}")
+
+
+def test_many_locks_of_one_place_that_come_and_go():
+    assert not said(
+        """
+import gc
+def make():
+    return threading.Lock()
+first = make()
+for _ in range(1000):
+    other = make()
+    took(first, other)()
+del other
+gc.collect(); gc.collect()
+other = make()
+took(first, other)()
+steps = lowthread._order._steps
+assert sum(map(len, steps.values())) < 200, sum(map(len, steps.values()))
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "run(took(a, b), took(a, b), took(b), took(a))",
+        # To try is not to wait.
+        "took(a, b)()\nwith b:\n    assert a.acquire(False)\n    a.release()",
+        "took(a, b)()\nwith b:\n    assert a.acquire(blocking=0)\n    a.release()",
+        # It is not held any more.
+        "took(a, b)()\nb.acquire()\nb.release()\ntook(a)()",
+        # Nor if another thread has released it.
+        "took(a, b)()\nb.acquire()\nrun(b.release)\ntook(a)()",
+        # An RLock that one has need not be waited for.
+        "with r:\n    with b:\n        took(r)()\nrun(took(r, b))",
+    ],
+)
+def test_what_is_no_other_order(script):
+    assert not said(
+        f"a = threading.Lock()\nb = threading.Lock()\nr = threading.RLock()\n{script}\n"
+    )
+
+
+def test_what_was_tried_counts_as_held():
+    text = said(
+        """
+a = threading.Lock()
+b = threading.Lock()
+took(a, b)()
+b.acquire(False)
+took(a)()
+"""
+    )
+    assert HEAD in text
+
+
+@pytest.mark.parametrize("lock", ["None", "threading.Lock()"])
+def test_conditions_and_what_is_made_of_them(lock):
+    assert not said(
+        f"""
+import queue, time
+from concurrent.futures import ThreadPoolExecutor
+c = threading.Condition({lock})
+e = threading.Event()
+q = queue.Queue(1)
+s = threading.Semaphore(0)
+barrier = threading.Barrier(2)
+def waits():
+    with c:
+        c.wait()
+        c.wait(0)
+        c.wait(0.001)
+    e.wait()
+    q.get()
+    s.acquire()
+    s.acquire(timeout=0)
+    barrier.wait()
+thread = threading.Thread(target=waits)
+thread.start()
+while not lowthread.locks():
+    time.sleep(0.01)
+with c:
+    c.notify_all()
+e.set()
+q.put(1)
+q.put(2)
+s.release()
+barrier.wait()
+thread.join()
+with ThreadPoolExecutor(4) as pool:
+    assert sum(pool.map(abs, range(100))) == 4950
+"""
+    )
+
+
+def test_after_a_wait_the_lock_of_a_condition_is_held_again():
+    text = said(
+        """
+c = threading.Condition()
+a = threading.Lock()
+run(took(a, c))
+with c:
+    c.wait(0.001)
+    took(a)()
+"""
+    )
+    assert HEAD in text
+
+
+def test_a_lock_that_is_waited_for_by_who_has_it_is_a_signal():
+    assert not said(
+        """
+gate = threading.Lock()
+gate.acquire()
+def opens():
+    while all(state.address != lowthread.addressof(gate) for state in lowthread.locks()):
+        pass
+    gate.release()
+thread = threading.Thread(target=opens)
+thread.start()
+gate.acquire()
+thread.join()
+gate.release()
+a = threading.Lock()
+run(took(gate, a), took(a, gate))
+"""
+    )
+
+
+def test_locks_from_before_are_not_looked_at():
+    assert not said(
+        """
+lowthread.check_lock_order(None)
+a = threading.Lock()
+b = threading.Lock()
+lowthread.check_lock_order()
+run(took(a, b), took(b, a))
+"""
+    )
+
+
+def test_it_can_be_switched_off():
+    assert not said(
+        """
+a = threading.Lock()
+b = threading.Lock()
+run(took(a, b))
+methods = dict(vars(lowthread.lock)), dict(vars(lowthread.RLock))
+lowthread.check_lock_order(None)
+run(took(b, a))
+lowthread.check_lock_order()
+assert methods[0].keys() == vars(lowthread.lock).keys()
+lowthread.check_lock_order(None)
+"""
+    )
+
+
+def test_the_types_are_the_same_while_it_is_on():
+    assert not said(
+        """
+import inspect
+def looks():
+    return [
+        (inspect.signature(cls.acquire), cls.acquire.__doc__, cls.__enter__.__doc__,
+         cls.__name__, sorted(vars(cls)))
+        for cls in (lowthread.lock, lowthread.RLock)
+    ]
+on = looks()
+lowthread.check_lock_order(None)
+assert on == looks()
+class Derived(lowthread.RLock):
+    def __new__(cls, *args, **kwargs):
+        return super().__new__(cls, *args)
+lowthread.check_lock_order()
+lock = Derived(1, a=2)
+assert type(lock) is Derived
+for wrong in (lambda: lowthread.lock(1), lambda: lowthread.lock(a=1)):
+    try:
+        wrong()
+    except TypeError:
+        pass
+    else:
+        raise AssertionError
+"""
+    )
+
+
+def test_reports_of_deadlocks_tell_where_locks_were_taken(tmp_path):
+    """Also by a call of acquire()."""
+    text = said(
+        """
+import os, time
+lowthread.detect_deadlocks(0.1)
+a = threading.Lock()
+b = threading.Lock()
+both = threading.Barrier(2)
+def takes(one, other):
+    one.acquire()
+    both.wait()
+    other.acquire()
+for locks in ((a, b), (b, a)):
+    threading.Thread(target=takes, args=locks, daemon=True).start()
+deadline = time.monotonic() + 30
+while not lowthread._deadlock._found and time.monotonic() < deadline:
+    time.sleep(0.05)
+time.sleep(1)
+sys.stderr.flush()
+os._exit(0)
+"""
+    )
+    assert text.count(HEAD) == 1
+    deadlock = text[text.index("lowthread: found what looks like a deadlock") :]
+    assert (
+        len(re.findall(r'taken by thread .* in File "<string>", line \d+, in takes\n', text)) == 2
+    )
+    assert deadlock.count("    created in File") == 2
+
+
+def test_a_signal_handler_that_raises_leaves_no_lock_behind():
+    """Whenever it comes, also while it is looked whether the order is another."""
+    # 3.9 itself has gaps around the `with` block, and so has PyPy.
+    most = 30 if PYPY or sys.version_info < (3, 10) else 0
+    assert not said(
+        f"most = {most}"
+        """
+import signal, time
+class Ended(Exception):
+    pass
+def handler(*_):
+    raise Ended
+signal.signal(signal.SIGALRM, handler)
+locks = [threading.Lock(), threading.RLock()]
+outer = threading.Lock()
+left = 0
+deadline = time.monotonic() + 2
+while time.monotonic() < deadline:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0007)
+        while True:
+            for lock in locks:
+                with outer:
+                    with lock:
+                        pass
+    except Ended:
+        pass
+    for lock in [outer, *locks]:
+        if not lock.acquire(False):
+            left += 1
+        lock.release()
+    while locks[1]._is_owned():
+        left += 1
+        locks[1].release()
+assert left <= most, left
+"""
+    )
+
+
+def test_who_is_told_may_take_locks():
+    assert not said(
+        """
+a = threading.Lock()
+b = threading.Lock()
+def tell(order):
+    c = threading.Lock()
+    d = threading.RLock()
+    took(c, d)()
+    took(d, c)()
+    told.append(order)
+told = []
+lowthread.check_lock_order(tell)
+run(took(a, b), took(b, a))
+assert len(told) == 1
+"""
+    )
+
+
+def test_a_child_of_a_fork():
+    text = said(
+        """
+import os
+a = threading.Lock()
+b = threading.Lock()
+run(took(a, b))
+if os.fork() == 0:
+    run(took(b, a))
+    sys.stderr.flush()
+    os._exit(0)
+assert os.wait()[1] == 0
+"""
+    )
+    assert HEAD in text
+
+
+@pytest.mark.parametrize("wrong", ["other", ""])
+def test_another_word(wrong):
+    with pytest.raises(ValueError, match="on_inversion must be 'report', 'raise', a callable or"):
+        lowthread.check_lock_order(wrong)
+
+
+@pytest.mark.parametrize("wrong", [1, 1.0, b"raise"])
+def test_anything_else(wrong):
+    with pytest.raises(TypeError, match="on_inversion must be .*, not "):
+        lowthread.check_lock_order(wrong)
+
+
+def test_many_threads():
+    """All at once, with a new class of locks each: nothing is lost, and nothing else told."""
+    text = said(
+        """
+exec("def makers():\\n    return [" + ",\\n".join(["threading.Lock"] * 60) + "]")
+locks = []
+for n in range(60):
+    exec("\\n" * n + "locks.append(threading.Lock())")
+def work(k):
+    for i in range(60):
+        for j in range(i + 1, 60):
+            if (i + j) % 4 == k:
+                took(locks[i], locks[j])()
+threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+steps = lowthread._order._steps
+assert sum(map(len, steps.values())) == 60 * 59 // 2
+"""
+    )
+    assert text == ""
