@@ -153,11 +153,25 @@ static unsigned long lt_rcount(lt_rlock *r) { return lt_rlock_count_of(r, lt_ide
 static sem_t told_or_changed;
 static _Atomic unsigned told; /* how many signals nobody has been told of */
 
-/* Relaxed: it is a number, and sem_post() orders it. */
+/* When the first of those came that have not been taken notice of. */
+static _Atomic int64_t told_at;
+
+/* The handlers that were there before, by signal; NULL where there was none. */
+static void (*_Atomic before_us[NSIG])(int);
+
+/* Relaxed: these are numbers, and sem_post() orders them. */
 static void tell(int signum) {
-    (void)signum;
     int error = errno;
-    atomic_fetch_add_explicit(&told, 1, memory_order_relaxed);
+    int64_t now = lt_now();
+    if (atomic_fetch_add_explicit(&told, 1, memory_order_relaxed) == 0) {
+        atomic_store_explicit(&told_at, now, memory_order_relaxed);
+    } else if (now - atomic_load_explicit(&told_at, memory_order_relaxed) > LT_NS_PER_S) {
+        /* Nobody comes to look: somebody has the GIL. */
+        void (*handler)(int) = atomic_load_explicit(&before_us[signum], memory_order_relaxed);
+        if (handler != NULL) {
+            handler(signum);
+        }
+    }
     sem_post(&told_or_changed);
     errno = error;
 }
@@ -168,9 +182,18 @@ static int lt_tell_init(void) {
     return sem_init(&told_or_changed, 0, 0) == 0 ? 0 : errno;
 }
 
-/* From now on lt_await_told() tells when the signal has come, to whichever thread: 0 or an
- * errno. */
+/* From now on lt_await_told() tells when the signal has come, to whichever thread; and if it has
+ * not been called for a second then, the handler from before is: 0 or an errno. */
 static int lt_tell_signal(int signum) {
+    struct sigaction before;
+    if (sigaction(signum, NULL, &before) != 0) {
+        return errno;
+    }
+    bool is_one = !(before.sa_flags & SA_SIGINFO) && before.sa_handler != SIG_DFL &&
+                  before.sa_handler != SIG_IGN && before.sa_handler != tell;
+    if (is_one) {
+        atomic_store_explicit(&before_us[signum], before.sa_handler, memory_order_relaxed);
+    }
     struct sigaction action = {.sa_handler = tell, .sa_flags = SA_RESTART | SA_ONSTACK};
     sigemptyset(&action.sa_mask);
     return sigaction(signum, &action, NULL) == 0 ? 0 : errno;

@@ -35,7 +35,8 @@ def dump_on_signal(signum: SupportsIndex, /) -> None:
     It takes the place of the signal's handler. A thread of its own waits for it, in children of a
     fork too; of what the program does otherwise, that changes what depends on how many threads the
     system counts, such as the warning of 3.12 about forks. Where a thread keeps the GIL in C code,
-    it is printed when that is over.
+    it is printed when that is over; if the signal comes again, a second later or more, the stacks
+    are printed at once as `faulthandler` does it, to the file descriptor 2.
 
     signum: the number of a signal, an int.
 
@@ -43,11 +44,17 @@ def dump_on_signal(signum: SupportsIndex, /) -> None:
     takes; RuntimeError if the thread cannot be started.
     """
     signum = index(signum)
+    import faulthandler
     import traceback  # noqa: F401  -- now, since an import takes locks
 
     with _lock:
         if not _signals:
             _begin(lib.lt_tell_init())
+        if signum not in _signals:
+            try:
+                faulthandler.register(signum, 2, chain=False)  # whose handler is called then
+            except (ValueError, RuntimeError, OSError):  # one for which it has its own, or no such
+                pass
         _check(lib.lt_tell_signal(signum), f": signal {signum}")
         _signals.add(signum)
         lib.lt_tell_again()  # for the thread to let it through

@@ -83,6 +83,40 @@ def test_a_main_thread_that_is_stuck(how):
                 assert "in <module>\n" in text or program.read_until("in <module>\n")
 
 
+KEEPS_THE_GIL = """
+import ctypes
+def keeps_it():
+    mutex = ctypes.create_string_buffer(128)
+    lock = ctypes.PyDLL(None).pthread_mutex_lock
+    lock(mutex)
+    ready()
+    lock(mutex)
+keeps_it()
+"""
+
+
+@pytest.mark.skipif(PYPY, reason="there is no call of C there that keeps the GIL")
+def test_c_code_that_keeps_the_gil():
+    """Nobody can run Python then; so what is printed comes from the signal's handler itself."""
+    with Program(KEEPS_THE_GIL, "--dump-signal", "USR1") as program:
+        os.kill(program.process.pid, signal.SIGUSR1)
+        time.sleep(1.1)  # until when it is hoped that somebody comes to look
+        os.kill(program.process.pid, signal.SIGUSR1)
+        text = program.read_until("in <module>")
+        assert re.search(r"line \d+ in keeps_it\n", text)
+        assert "threads known" not in text
+
+
+def test_a_thread_that_is_slow_to_look_is_waited_for():
+    """Signals that come at once are no reason to print it otherwise."""
+    with Program("ready()\nwhile True: pass", "--dump-signal", "USR1") as program:
+        for _ in range(50):
+            os.kill(program.process.pid, signal.SIGUSR1)
+        text = program.read_until(r"\(main\)")
+        assert "threads known" in text
+        assert "most recent call first" not in text
+
+
 def run(script, *options):
     return subprocess.run(
         [sys.executable, "-m", "lowthread", *options, "-c", BEGIN + script],
