@@ -36,6 +36,7 @@ from lowthread._state import (
     seen_waits,
     stack_of,
 )
+from lowthread._stderr import write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -175,17 +176,9 @@ def _look(address: int, kind: int, since: int) -> None:
         elif _reaction == "raise":
             raise DeadlockError(found.text)
         else:
-            _print(found.text)
+            write(found.text)
     finally:
         _looking.discard(me)
-
-
-def _print(text: str) -> None:
-    if sys.stderr is not None:
-        try:
-            sys.stderr.write(text)
-        except Exception:  # it is closed, or the program's own
-            pass
 
 
 class _Graph:

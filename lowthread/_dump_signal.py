@@ -21,11 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import SupportsIndex
 
+    from lowthread._state import Writable
+
 _start_new_thread = host.start_new_thread
 _allocate_lock = host.allocate_lock
 _lock = _allocate_lock()
 
 _signals: set[int] = set()
+
+# Where to; None: to `sys.stderr`, as it is by then.
+_file: Writable | None = None
 
 
 @unannotated
@@ -60,6 +65,12 @@ def dump_on_signal(signum: SupportsIndex, /) -> None:
         lib.lt_tell_again()  # for the thread to let it through
 
 
+def dump_to(file: Writable) -> None:
+    """Have it printed there, and not on `sys.stderr`."""
+    global _file
+    _file = file
+
+
 def _check(error: int, what: str = "") -> None:
     if error != 0:
         raise OSError(error, os.strerror(error) + what)
@@ -87,7 +98,7 @@ def _wait(tell: Callable[[], object]) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _signals.copy())
         if lib.lt_await_told():  # several that came at once are one
             try:
-                dump()
+                dump(_file)
             except Exception:  # there is nobody else to print
                 pass
 

@@ -17,18 +17,19 @@ import os
 import pkgutil
 import signal
 import sys
-from functools import partial
+from functools import cache
 from importlib.machinery import BuiltinImporter, SourceFileLoader, SourcelessFileLoader
 from importlib.util import MAGIC_NUMBER
 from runpy import _run_module_as_main  # type: ignore[attr-defined]  # what `python -m` calls
 
 from lowthread._deadlock import detect_deadlocks
-from lowthread._dump_signal import dump_on_signal
+from lowthread._dump_signal import dump_on_signal, dump_to
 from lowthread._install import install
 from lowthread._load import PYPY
 from lowthread._order import check_lock_order
 from lowthread._places import trace_locks
 from lowthread._profile import Profile
+from lowthread._stderr import KeptStderr
 from lowthread._version import __version__
 
 TYPE_CHECKING = False
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
     from typing import Any, NoReturn
+
+    from lowthread._deadlock import Deadlock
 
     Run = Callable[[str, list[str]], None]
 
@@ -108,6 +111,8 @@ def main() -> None:
 
 # For each of these options: what returns, from its value and what comes after it, how to begin.
 
+_stderr = cache(KeptStderr)  # made when the first of them begins
+
 
 def _profile(option: str, value: str, _: list[str]) -> Callable[[], object]:
     try:
@@ -116,18 +121,34 @@ def _profile(option: str, value: str, _: list[str]) -> Callable[[], object]:
         _refuse(f"{option}: {error}")
 
     def begin() -> None:
-        atexit.register(_end, profile)
+        atexit.register(_end, profile, _stderr())
         profile.start()
 
     return begin
 
 
 def _dump_signal(option: str, value: str, rest: list[str]) -> Callable[[], object]:
-    return partial(dump_on_signal, _signal(option, value or (rest.pop(0) if rest else "")))
+    signum = _signal(option, value or (rest.pop(0) if rest else ""))
+
+    def begin() -> None:
+        dump_to(_stderr())
+        dump_on_signal(signum)
+
+    return begin
 
 
 def _deadlocks(option: str, value: str, _: list[str]) -> Callable[[], object]:
-    return partial(detect_deadlocks, _seconds(option, value) if value else 1.0)
+    after = _seconds(option, value) if value else 1.0
+
+    def begin() -> None:
+        stderr = _stderr()
+
+        def report(deadlock: Deadlock) -> None:
+            stderr.write(deadlock.text)
+
+        detect_deadlocks(after, report)
+
+    return begin
 
 
 def _plain(
@@ -147,11 +168,11 @@ _BEGIN: dict[str, Callable[[str, str, list[str]], Callable[[], object]]] = {
 }
 
 
-def _end(profile: Profile, pid: int = os.getpid()) -> None:
+def _end(profile: Profile, stderr: KeptStderr, pid: int = os.getpid()) -> None:
     """End a profile and print it; but not in a child of a fork, which is not in it."""
     if pid == os.getpid():
         profile.stop()
-        sys.stderr.write(profile.table())
+        stderr.write(profile.table())
 
 
 def _signal(option: str, value: str) -> int:
