@@ -23,11 +23,13 @@ from lowthread._order import where_taken
 from lowthread._places import address_of, place_of_lock
 from lowthread._state import (
     KINDS,
+    LOST,
     Owner,
     Wait,
     frames_of_threads,
     holders_of,
     idents_of,
+    is_lost,
     name_of_lock,
     names_of_threads,
     owner_of,
@@ -344,6 +346,8 @@ def _tell(
             if place is None and owner in notes:
                 place = notes[owner][1].get(wait.lock)
             yield f" in {place}" if place else ""
+        elif is_lost(wait):
+            yield f", {LOST}"
         yield "\n"
         made = place_of_lock(wait.lock)
         yield f"    created in {made}\n" if made else ""

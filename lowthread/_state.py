@@ -170,7 +170,19 @@ def holders_of(idents: Iterable[int]) -> dict[int, int | None]:
     return found
 
 
+def is_lost(wait: Wait) -> bool:
+    """Return whether who took what is waited for got lost in a fork; that is in no word."""
+    is_held = wait.kind != lib.LT_FOR_THREAD and wait.word & lib.LT_HELD
+    return bool(is_held and not wait.word & lib.LT_HOLDER)
+
+
+#: What is said of that.
+LOST = "taken by a thread that got lost when this process was forked"
+
+
 def owner_of(wait: Wait, holders: dict[int, int | None]) -> int | None:
+    if is_lost(wait):
+        return None  # an RLock has the ident still, and that may be a new thread's
     owner: int = wait.owner
     if owner:
         return owner
@@ -190,7 +202,10 @@ def locks() -> list[LockState]:
     Waits for the interpreter's own locks, such as those of `queue.SimpleQueue` on CPython, cannot
     be seen.
     """
-    waits = seen_waits()
+    return _states_of(seen_waits())
+
+
+def _states_of(waits: list[Wait]) -> list[LockState]:
     names, holders = names_of_threads(), holders_of(idents_of(waits))
     now = lib.lt_now()
     found: dict[int, LockState] = {}
@@ -226,9 +241,9 @@ def say_lock(kind: str, address: int, name: str | None) -> str:
     return f'{kind} {address:#x} "{name}"' if name else f"{kind} {address:#x}"
 
 
-def _say_owner(state: LockState) -> str:
+def _say_owner(state: LockState, lost: set[int]) -> str:
     if state.owner is None:
-        return "it is not known by whom it is held"
+        return LOST if state.address in lost else "it is not known by whom it is held"
     thread = f"thread {say_thread(*state.owner)}"
     if state.kind == "thread":
         return f"that is {thread}"
@@ -238,11 +253,11 @@ def _say_owner(state: LockState) -> str:
     return f"{verb} by {thread}{since}"
 
 
-def _say_wait(state: LockState, waiter: Waiter) -> str:
+def _say_wait(state: LockState, waiter: Waiter, lost: set[int]) -> str:
     timeout = "without a timeout" if waiter.timeout is None else f"of {waiter.timeout:g} s"
     return (
         f"  - waits for {say_lock(*state[:3])}, {waiter.waiting_for:.3f} s {timeout}: "
-        f"{_say_owner(state)}\n"
+        f"{_say_owner(state, lost)}\n"
     )
 
 
@@ -256,7 +271,8 @@ def stack_of(frame: FrameType | None) -> list[str]:
 
 
 def _describe() -> Iterator[str]:
-    states = locks()
+    seen = seen_waits()
+    states, lost = _states_of(seen), {wait.lock for wait in seen if is_lost(wait)}
     names, frames = names_of_threads(), frames_of_threads()
     waits = {waiter.ident: (state, waiter) for state in states for waiter in state.waiters}
     frames = {ident: frame for ident, frame in frames.items() if ident not in helpers}
@@ -271,12 +287,12 @@ def _describe() -> Iterator[str]:
         yield " (most recent call last):\n" if ident in frames else ": its stack is not known\n"
         yield from stack_of(frames.get(ident))
         if ident in waits:
-            yield _say_wait(*waits[ident])
+            yield _say_wait(*waits[ident], lost)
     if states:
         yield "\nWaited for:\n"
     for state in states:
         who = ", ".join(say_thread(*waiter[:2]) for waiter in state.waiters)
-        yield f"  {say_lock(*state[:3])}: {_say_owner(state)}; waited for by {who}\n"
+        yield f"  {say_lock(*state[:3])}: {_say_owner(state, lost)}; waited for by {who}\n"
         yield f"    created in {state.created}\n" if state.created else ""
 
 

@@ -230,7 +230,9 @@ def test_a_child_that_logs_and_has_another_thread(tmp_path):
         child = int((tmp_path / "pid").read_text())
         dump = dumped(process.stderr, child, 2, 'waited for by "MainThread"')
     assert "lowthread: all 2 threads wait for ever\n" in report
-    assert re.search(r'  thread "MainThread" \(0x\w+\) waits for lock 0x', report)
+    lost = "taken by a thread that got lost when this process was forked"
+    assert re.search(rf'  thread "MainThread" \(0x\w+\) waits for lock 0x\w+, {lost}\n', report)
+    assert re.search(rf'  lock 0x\w+: {lost}; waited for by "MainThread"', dump)
     assert re.search(r'  thread "helper" \(0x\w+\) waits for lock 0x', report)
     at = re.compile(rf'  File ".*jobs.py", line {line_of(JOBS, "the child waits")}, in emit\n')
     assert at.search(report)

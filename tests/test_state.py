@@ -380,3 +380,40 @@ def test_a_child_sees_no_waits_of_its_parent():
         """,
         python=(sys.executable, "-W", "ignore::DeprecationWarning"),
     ).ok()
+
+
+@pytest.mark.parametrize("kind", ["lock", "RLock"])
+def test_a_child_tells_of_a_lock_that_was_lost_in_the_fork(kind):
+    """Also where a new thread has the ident of the one that took it, as it often has."""
+    text = run_script(
+        f"""
+        import lowthread, os, sys, time
+        lock, taken, never = lowthread.{kind}(), lowthread.lock(), lowthread.lock()
+        never.acquire()
+        taken.acquire()
+        def hold():
+            lock.acquire()
+            taken.release()
+            never.acquire()
+        lowthread.start(hold)
+        taken.acquire()
+        pid = os.fork()
+        if pid == 0:
+            lowthread.start(never.acquire)
+            lowthread.start(lock.acquire)
+            while len(lowthread.locks()) < 2:
+                time.sleep(0.001)
+            address = lowthread.addressof(lock)
+            [state] = [s for s in lowthread.locks() if s.address == address]
+            assert state.owner is None, state
+            lowthread.dump(sys.stdout)
+            sys.stdout.flush()
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        never.release()
+        """,
+        python=(sys.executable, "-W", "ignore::DeprecationWarning"),
+    ).ok()
+    lost = "taken by a thread that got lost when this process was forked"
+    assert re.search(rf"- waits for {kind} 0x.* s without a timeout: {lost}\n", text), text
+    assert re.search(rf"  {kind} 0x\w+: {lost}; waited for by 0x", text)
