@@ -1,8 +1,8 @@
 """Has a signal print what every thread does, also when the main thread runs no Python.
 
 The interpreter runs handlers of signals in its main thread, between two instructions. So here the
-handler is in C, and tells a thread that waits for nothing else. It is one of the interpreter's
-own, which a program on lowthread does not count, and gets no signals but these.
+handler is in C, and tells a thread that waits for nothing else, one of lowthread's own
+(lowthread/_helper.py), which gets no signals but these.
 """
 
 from __future__ import annotations
@@ -13,17 +13,16 @@ import signal
 from operator import index
 
 from lowthread._builtin import unannotated
+from lowthread._helper import start_helper
 from lowthread._load import lib
-from lowthread._state import dump, helpers
+from lowthread._state import dump
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import SupportsIndex
 
     from lowthread._state import Writable
 
-_start_new_thread = host.start_new_thread
 _allocate_lock = host.allocate_lock
 _lock = _allocate_lock()
 
@@ -78,22 +77,10 @@ def _check(error: int, what: str = "") -> None:
 
 def _begin(error: int) -> None:
     _check(error)
-    begun = _allocate_lock()
-    begun.acquire()
-    # It inherits the mask.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        _start_new_thread(_wait, (begun.release,))
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    # On PyPy, a fork while a thread is being born leaves a child that cannot start any.
-    begun.acquire()
+    start_helper(_wait)
 
 
-def _wait(tell: Callable[[], object]) -> None:
-    lib.lt_helper_begin()
-    helpers.add(lib.lt_ident())
-    tell()
+def _wait() -> None:
     while True:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _signals.copy())
         if lib.lt_await_told():  # several that came at once are one
@@ -106,7 +93,6 @@ def _wait(tell: Callable[[], object]) -> None:
 def _after_fork_in_child() -> None:
     global _lock
     _lock = _allocate_lock()
-    helpers.clear()
     if _signals:
         _begin(lib.lt_tell_init())
 
