@@ -358,6 +358,19 @@ class Profile:
     def _say_call(self, place: tuple[int, ...] | None) -> str | None:
         return self._say(*place) if place else None
 
+    def _so_far(self, most: int) -> tuple[list[ProfilePlace], int, float]:
+        """Return the places with the longest totals, and the number and the total of all waits.
+
+        While it runs, of the waits that are over.
+        """
+        with self._taking:
+            if self._is_running:
+                self._take()
+            order = sorted(range(len(self._sums)), key=lambda i: self._sums[i].total, reverse=True)
+            places = [self._place_of(self._wheres[i], self._sums[i]) for i in order[:most]]
+            count = sum(sums.count for sums in self._sums)
+            return places, count, sum(sums.total for sums in self._sums) / 1e9
+
     # ---- when it has ended ----
 
     def _finish(self) -> None:
@@ -454,20 +467,25 @@ def _line(code: CodeType, instruction: int) -> int:
     return found
 
 
-def _seconds(value: float) -> str:
+def say_seconds(value: float) -> str:
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
         if value >= size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value * 1e6:.3g} us"
+            return f"{_three_digits(value / size)} {unit}"
+    return f"{_three_digits(value * 1e6)} us"
+
+
+def _three_digits(value: float) -> str:
+    """Return a number without an exponent, also where it has more digits than three."""
+    return f"{value:.3g}" if value < 999.5 else f"{value:.0f}"
 
 
 def _table(profile: Profile, most: int) -> Iterator[str]:
     total = sum(place.total for place in profile.places)
     count = sum(place.waits for place in profile.places)
-    lasted = _seconds(profile.end - profile.begin)
-    yield f"lowthread: {count} waits for locks, {_seconds(total)} in all, in {lasted}\n"
+    lasted = say_seconds(profile.end - profile.begin)
+    yield f"lowthread: {count} waits for locks, {say_seconds(total)} in all, in {lasted}\n"
     if profile.short:
-        total = _seconds(profile.short_total)
+        total = say_seconds(profile.short_total)
         yield f"  and {profile.short} of less than {SHORTEST // 1000} us each, {total} in all\n"
     if profile.dropped:
         yield f"  and {profile.dropped} for which there was no room\n"
@@ -475,8 +493,12 @@ def _table(profile: Profile, most: int) -> Iterator[str]:
         return
     yield f"{'total':>9} {'waits':>8} {'median':>9} {'p99':>9} {'worst':>9}  where\n"
     for place in profile.places[:most]:
-        times = [_seconds(t) for t in (place.median, place.p99, place.worst)]
-        numbers = [f"{_seconds(place.total):>9}", f"{place.waits:>8}", *(f"{t:>9}" for t in times)]
+        times = [say_seconds(t) for t in (place.median, place.p99, place.worst)]
+        numbers = [
+            f"{say_seconds(place.total):>9}",
+            f"{place.waits:>8}",
+            *(f"{t:>9}" for t in times),
+        ]
         yield f"{' '.join(numbers)}  {place.where}, for {place.lock}\n"
         for thread, held_at, count_there, held in place.owners[:3]:
             at = f" at {held_at}" if held_at else ""

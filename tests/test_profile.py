@@ -311,6 +311,11 @@ def test_a_table(recorded):
     assert "held by" in recorded.table()
 
 
+def test_no_length_has_an_exponent():
+    said = [lowthread._profile.say_seconds(v) for v in (12345.6, 999.9, 0.99999, 1.5e-6, 0.25)]
+    assert said == ["12346 s", "1000 s", "1000 ms", "1.5 us", "250 ms"]
+
+
 def test_a_trace(recorded, tmp_path):
     path = tmp_path / "trace.json"
     recorded.save(path)
