@@ -30,6 +30,7 @@ from lowthread._order import check_lock_order
 from lowthread._places import trace_locks
 from lowthread._profile import Profile
 from lowthread._stderr import KeptStderr
+from lowthread._top import Top
 from lowthread._version import __version__
 
 TYPE_CHECKING = False
@@ -72,6 +73,10 @@ lowthread, and `threading`, `queue`, `concurrent.futures` and so on run on it.
   --profile[=FILE]
                at the end, print where the program has waited for locks, and who had them; and
                write it to a file: *.html to look at, *.json for Perfetto, *.pb.gz for pprof
+  --top[=SECONDS]
+               while the program runs, show that, and who waits now, in the last lines of the
+               terminal that standard error is, each second or after as many seconds; elsewhere,
+               print a line each ten times as long. At the end, what --profile does
   --info       tell what there is: interpreter, backend, way to wait, limits
   --version    tell the version
   --help       tell this
@@ -83,12 +88,18 @@ Options of the interpreter come first: python -X dev -W error -m lowthread progr
 def main() -> None:
     """Do what `sys.argv` says."""
     children = False
+    profile: Profile | None = None
+    top: float | None = None
     beginnings: list[Callable[[], object]] = [install]
     rest = sys.argv[1:]
     while rest and rest[0].startswith("--"):
         option, _, value = rest.pop(0).partition("=")
         if option == "--children" and not value:
             children = True
+        elif option == "--profile":
+            profile = _profile(option, value)
+        elif option == "--top":
+            top = _seconds(option, value) if value else 1.0
         elif option in _BEGIN:
             beginnings.append(_BEGIN[option](option, value, rest))
         elif option in _TELL and not value:
@@ -104,27 +115,33 @@ def main() -> None:
     run, what, args = _parse_program(rest)
     if children:
         _carry_into_children()
+    if profile is not None or top is not None:
+        beginnings.append(partial(_begin_profile, profile or Profile(), top))
     for begin in beginnings:
         begin()
     run(what, args)
 
 
-# For each of these options: what returns, from its value and what comes after it, how to begin.
-
-_stderr = cache(KeptStderr)  # made when the first of them begins
+_stderr = cache(KeptStderr)  # made when the first of the options begins
 
 
-def _profile(option: str, value: str, _: list[str]) -> Callable[[], object]:
+def _profile(option: str, value: str) -> Profile:
     try:
-        profile = Profile(value or None)
+        return Profile(value or None)
     except ValueError as error:
         _refuse(f"{option}: {error}")
 
-    def begin() -> None:
-        atexit.register(_end, profile, _stderr())
-        profile.start()
 
-    return begin
+def _begin_profile(profile: Profile, seconds: float | None) -> None:
+    """Begin a profile, and to show it if there are seconds; it ends when the program does."""
+    top = None if seconds is None else Top(profile, seconds)
+    atexit.register(_end, profile, top, _stderr())
+    profile.start()
+    if top is not None:
+        top.start()
+
+
+# For each of these options: what returns, from its value and what comes after it, how to begin.
 
 
 def _dump_signal(option: str, value: str, rest: list[str]) -> Callable[[], object]:
@@ -164,13 +181,14 @@ _BEGIN: dict[str, Callable[[str, str, list[str]], Callable[[], object]]] = {
     "--deadlocks": _deadlocks,
     "--lock-order": partial(_plain, check_lock_order),
     "--trace-locks": partial(_plain, trace_locks),
-    "--profile": _profile,
 }
 
 
-def _end(profile: Profile, stderr: KeptStderr, pid: int = os.getpid()) -> None:
+def _end(profile: Profile, top: Top | None, stderr: KeptStderr, pid: int = os.getpid()) -> None:
     """End a profile and print it; but not in a child of a fork, which is not in it."""
     if pid == os.getpid():
+        if top is not None:
+            top.stop()
         profile.stop()
         stderr.write(profile.table())
 

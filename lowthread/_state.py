@@ -21,7 +21,7 @@ from lowthread._threadlocal import threads_of_ours
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
     from types import FrameType
     from typing import Any, Protocol
 
@@ -241,7 +241,7 @@ def say_lock(kind: str, address: int, name: str | None) -> str:
     return f'{kind} {address:#x} "{name}"' if name else f"{kind} {address:#x}"
 
 
-def _say_owner(state: LockState, lost: set[int]) -> str:
+def say_owner(state: LockState, lost: Container[int] = ()) -> str:
     if state.owner is None:
         return LOST if state.address in lost else "it is not known by whom it is held"
     thread = f"thread {say_thread(*state.owner)}"
@@ -257,7 +257,7 @@ def _say_wait(state: LockState, waiter: Waiter, lost: set[int]) -> str:
     timeout = "without a timeout" if waiter.timeout is None else f"of {waiter.timeout:g} s"
     return (
         f"  - waits for {say_lock(*state[:3])}, {waiter.waiting_for:.3f} s {timeout}: "
-        f"{_say_owner(state, lost)}\n"
+        f"{say_owner(state, lost)}\n"
     )
 
 
@@ -292,7 +292,7 @@ def _describe() -> Iterator[str]:
         yield "\nWaited for:\n"
     for state in states:
         who = ", ".join(say_thread(*waiter[:2]) for waiter in state.waiters)
-        yield f"  {say_lock(*state[:3])}: {_say_owner(state, lost)}; waited for by {who}\n"
+        yield f"  {say_lock(*state[:3])}: {say_owner(state, lost)}; waited for by {who}\n"
         yield f"    created in {state.created}\n" if state.created else ""
 
 
