@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lowthread._profile import Profile
+    from lowthread._state import LockState, Waiter
 
 #: How many places, and waits that go on, are shown.
 MOST_PLACES = 5
@@ -183,6 +184,11 @@ def _line(profile: Profile) -> str:
     return _summary(profile, count, total) + most
 
 
+def _length_of(wait: tuple[Waiter, LockState]) -> float:
+    length: float = wait[0].waiting_for
+    return length
+
+
 def _lines(profile: Profile) -> Iterator[str]:
     places, count, total = profile._so_far(MOST_PLACES)
     yield _summary(profile, count, total)
@@ -196,7 +202,7 @@ def _lines(profile: Profile) -> Iterator[str]:
             f"{place.where}, for {place.lock}, most held by {owner}"
         )
     waits = [(waiter, state) for state in locks() for waiter in state.waiters]
-    waits.sort(key=lambda pair: pair[0].waiting_for, reverse=True)
+    waits.sort(key=_length_of, reverse=True)
     if waits:
         yield f"{'now':>9}  who waits"
     for waiter, state in waits[:MOST_WAITS]:
