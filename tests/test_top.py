@@ -255,13 +255,37 @@ def test_a_wait_that_does_not_end():
     assert "KeyboardInterrupt" in own(on.text)
 
 
+def test_the_longest_waits_come_first(tmp_path):
+    script = (
+        BEGIN
+        + """
+import lowthread
+locks = [threading.Lock() for _ in range(6)]
+for n, lock in enumerate(locks):
+    lock.acquire()
+    threading.Thread(target=lock.acquire, name=f"waiter-{n}", daemon=True).start()
+    while len(lowthread.locks()) <= n: time.sleep(0.001)
+wait_for_file("end")
+"""
+    )
+    with OnTerminal(script, tmp_path, "--top=0.05") as on:
+        on.read_until(lambda text: ", 6 waiting" in text)
+        at = on.text.rindex(", 6 waiting")
+        on.read_until(lambda text: "\0338" in text[at:])
+        (tmp_path / "end").touch()
+        assert on.read_all() == 0
+    block = on.text[at : on.text.index("\0338", at)]
+    assert re.findall(r'"(waiter-\d)" \(0x\w+\), for', block) == [f"waiter-{n}" for n in range(3)]
+
+
 def test_a_terminal_that_becomes_another_size(tmp_path):
     with OnTerminal(BEGIN + "wait_for_file('end')", tmp_path, "--top=0.05") as on:
         on.read_until(lambda text: "\033[1;23r" in text)
         set_size(on.terminal, 10, 15)
-        on.read_until(lambda text: "\033[1;9r" in text)
+        on.read_until(lambda text: text.count("\033[1;9r") > 2)
         (tmp_path / "end").touch()
         on.read_all()
+    assert on.text.count("\033[J") == 3  # at first, for the other size, and at the end
     after = on.text.split("\033[1;9r")[1]
     assert after.startswith("\033[?7l\033[10;1H\033[2Klowthread: 0:00\033[?7h\0338")
 
