@@ -12,7 +12,7 @@ from importlib import metadata
 import pyperf
 
 import lowthread
-from bench import threaded
+from bench import costs, threaded
 from bench.subjects import OWN, present
 
 
@@ -85,6 +85,16 @@ def main():
     for subject, value in size.items():
         if value is not None:
             note("bytes per lock, all told", subject, value, value / size[OWN])
+    told = {}
+    print(
+        "what it costs to have waits told of: ns when off and when on, the ratio, what is promised"
+    )
+    # In more and shorter rounds, as these ratios are near to 1.
+    for row, promised, subject, *of in costs.measure(subjects, 3 * rounds, seconds / 3):
+        values = dict(zip(("off", "on", "ratio"), of))
+        told.setdefault(row, {"promised": promised, "subjects": {}})["subjects"][subject] = values
+        numbers = "{off:12.1f} {on:12.1f} {ratio:6.2f}".format(**values)
+        print(f"  {row:43} {subject:18} {numbers} {promised:6.2f}", flush=True)
     result = {
         "interpreter": name,
         "versions": versions(),
@@ -93,6 +103,7 @@ def main():
         "load_before": load,
         "quick": options.quick,
         "rows": rows,
+        "costs": told,
     }
     os.makedirs(os.path.dirname(os.path.abspath(options.file)), exist_ok=True)
     with open(options.file, "w", encoding="utf-8") as f:

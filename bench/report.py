@@ -7,12 +7,6 @@ import argparse
 import json
 import os
 
-import matplotlib
-
-matplotlib.use("svg")
-import matplotlib.pyplot as plt
-from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
-
 SUBJECTS = ("own", "lowthread", "lowthread (cffi)", "fastrlock", "gevent", "aiologic", "floor")
 UNITS = [(1e6, "ms"), (1e3, "µs"), (1, "ns")]
 
@@ -73,12 +67,41 @@ def table(result):
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
     known = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     lines += ["", f"{known}. Load average before: {result['load_before']:.1f}."]
+    if result.get("costs"):  # older files have none
+        lines += ["", costs_table(result)]
+    return "\n".join(lines)
+
+
+def costs_table(result):
+    """Return one interpreter's table of what it costs to have waits told of, in Markdown."""
+    costs = result["costs"]
+    subjects = [s for s in SUBJECTS if any(s in row["subjects"] for row in costs.values())]
+    lines = [
+        "### What it costs to have waits told of",
+        "",
+        "| | promised | " + " | ".join(f"{s}, off | {s}, on" for s in subjects) + " |",
+        "|---" * (2 * len(subjects) + 2) + "|",
+    ]
+    for row, cost in costs.items():
+        cells = [f"at most {cost['promised']:.2f}"]
+        for subject in subjects:
+            value = cost["subjects"][subject]
+            cells += [
+                amount(row, value["off"]),
+                f"{amount(row, value['on'])} (**{ratio(value)}**)",
+            ]
+        lines.append(f"| {row} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def text(results):
     machines = sorted({result["machine"] for result in results})
     quick = " **A quick run: it only shows that it works.**" if results[0]["quick"] else ""
+    costs = (
+        " What it costs to have waits told of is measured likewise, with a profile and the like "
+        "on and off in turn; there the ratio is to what it takes when that is off."
+    )
+    costs = costs if any(result.get("costs") for result in results) else ""
     return "\n\n".join(
         [
             "# What `make bench` measured",
@@ -87,7 +110,7 @@ def text(results):
             "of rounds in which all subjects took turns, and their ratio is the median of the "
             "rounds' ratios, which need not be the ratio of the medians. The floor is two calls "
             "of a method in C that does nothing. `lowthread (cffi)` is the backend in Python, the "
-            "only one on PyPy; threads start alike in both." + quick,
+            "only one on PyPy; threads start alike in both." + costs + quick,
             "Measured on: " + "; ".join(machines) + ".",
             *[table(result) for result in results],
         ]
@@ -96,6 +119,12 @@ def text(results):
 
 def draw(results, path):
     """Draw lowthread's ratios, and the uncontended pair of everybody."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+    from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
+
     rows = row_names(results)
     names = [result["interpreter"] for result in results]
     figure, (left, right) = plt.subplots(

@@ -250,17 +250,27 @@ def fitting_scale(function, seconds):
     return min(1, max(trial, trial * seconds / (clock() - begin)))
 
 
+def take_turns(functions, scales, rounds):
+    """Return {name: its values in all rounds}; in each round all have their turn."""
+    values = {name: [] for name in functions}
+    for n in range(rounds):
+        order = list(functions)
+        if n % 2:
+            order.reverse()
+        for name in order:
+            values[name].append(functions[name](scales[name]))
+    return values
+
+
+def ratio(values, others):
+    """Return the median of the rounds' ratios."""
+    return statistics.median(a / b for a, b in zip(values, others))
+
+
 def measure(subjects, rounds, seconds):
     """Yield (row, subject, its value in ns, its ratio to the interpreter's own)."""
     for row, functions in rows(subjects):
         scales = {s: fitting_scale(function, seconds) for s, function in functions.items()}
-        values = {subject: [] for subject in functions}
-        for n in range(rounds):
-            order = list(functions)
-            if n % 2:
-                order.reverse()
-            for subject in order:
-                values[subject].append(functions[subject](scales[subject]))
+        values = take_turns(functions, scales, rounds)
         for subject, mine in values.items():
-            ratio = statistics.median(a / b for a, b in zip(mine, values[OWN]))
-            yield row, subject, statistics.median(mine), ratio
+            yield row, subject, statistics.median(mine), ratio(mine, values[OWN])

@@ -34,7 +34,9 @@ def read():
     results = {}
     for part in FILE.read_text(encoding="utf-8").split("\n## ")[1:]:
         name, _, rest = part.partition("\n")
-        lines = [line for line in rest.split("\n") if line.startswith("|")]
+        # Below that first table, if it was measured, is what it costs to have waits told of.
+        table = rest.partition("\n### ")[0]
+        lines = [line for line in table.split("\n") if line.startswith("|")]
         subjects, _, *rows = [[c.strip() for c in line[1:-1].split("|")] for line in lines]
         results[name] = {
             row: {s: Cell(c) for s, c in zip(subjects[1:], cells) if c} for row, *cells in rows
