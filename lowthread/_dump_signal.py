@@ -14,6 +14,7 @@ from operator import index
 
 from lowthread._builtin import unannotated
 from lowthread._helper import start_helper
+from lowthread._hooks import report_unraisable
 from lowthread._load import lib
 from lowthread._state import dump
 
@@ -86,8 +87,8 @@ def _wait() -> None:
         if lib.lt_await_told():  # several that came at once are one
             try:
                 dump(_file)
-            except Exception:  # there is nobody else to print
-                pass
+            except Exception as error:  # the next signal is to be heard all the same
+                report_unraisable(error, "Exception ignored in dump_on_signal()")
 
 
 def _after_fork_in_child() -> None:

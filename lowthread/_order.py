@@ -23,6 +23,7 @@ from lowthread._hooks import report_or_raise
 from lowthread._load import ffi, lib
 from lowthread._places import calls_of, say_call, tell_of_taking, what_is_known_of
 from lowthread._state import Owner, name_of_lock, names_of_threads, say_lock, say_thread
+from lowthread._stderr import write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -164,11 +165,8 @@ def _look(taken: Any, may_wait: bool) -> None:
             _reaction(found)
         elif _reaction == "raise":
             raise LockOrderError(found.text)
-        elif sys.stderr is not None:
-            try:
-                sys.stderr.write(found.text)
-            except Exception:  # it is closed, or the program's own
-                pass
+        else:
+            write(found.text)
     finally:
         _looking.discard(me)
 

@@ -17,7 +17,7 @@ import os
 import pkgutil
 import signal
 import sys
-from functools import cache
+from functools import cache, partial
 from importlib.machinery import BuiltinImporter, SourceFileLoader, SourcelessFileLoader
 from importlib.util import MAGIC_NUMBER
 from runpy import _run_module_as_main  # type: ignore[attr-defined]  # what `python -m` calls
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from lowthread._deadlock import Deadlock
+    from lowthread._order import LockOrder
 
     Run = Callable[[str, list[str]], None]
 
@@ -157,31 +158,34 @@ def _dump_signal(option: str, value: str, rest: list[str]) -> Callable[[], objec
 def _deadlocks(option: str, value: str, _: list[str]) -> Callable[[], object]:
     after = _seconds(option, value) if value else 1.0
 
-    def begin() -> None:
-        stderr = _stderr()
-
-        def report(deadlock: Deadlock) -> None:
-            stderr.write(deadlock.text)
-
-        detect_deadlocks(after, report)
-
-    return begin
+    return lambda: detect_deadlocks(after, partial(_report, _stderr()))
 
 
-def _plain(
-    begin: Callable[[], object], option: str, value: str, _: list[str]
-) -> Callable[[], object]:
-    if value:
-        _refuse(f"{option} takes no value")
-    return begin
+def _lock_order(option: str, value: str, _: list[str]) -> Callable[[], object]:
+    _take_no_value(option, value)
+    return lambda: check_lock_order(partial(_report, _stderr()))
+
+
+def _trace_locks(option: str, value: str, _: list[str]) -> Callable[[], object]:
+    _take_no_value(option, value)
+    return trace_locks
 
 
 _BEGIN: dict[str, Callable[[str, str, list[str]], Callable[[], object]]] = {
     "--dump-signal": _dump_signal,
     "--deadlocks": _deadlocks,
-    "--lock-order": partial(_plain, check_lock_order),
-    "--trace-locks": partial(_plain, trace_locks),
+    "--lock-order": _lock_order,
+    "--trace-locks": _trace_locks,
 }
+
+
+def _report(stderr: KeptStderr, found: Deadlock | LockOrder) -> None:
+    stderr.write(found.text)
+
+
+def _take_no_value(option: str, value: str) -> None:
+    if value:
+        _refuse(f"{option} takes no value")
 
 
 def _end(profile: Profile, top: Top | None, stderr: KeptStderr, pid: int = os.getpid()) -> None:

@@ -226,7 +226,9 @@ def test_a_child_that_logs_and_has_another_thread(tmp_path):
     (tmp_path / "jobs.py").write_text(JOBS)
     options = ["--deadlocks=0.3", "--dump-signal=USR1"]
     with running(*options, "jobs.py", "with-helper", cwd=tmp_path) as process:
-        report = read_until(process.stderr, r'Thread "helper" .*\n(  .*\n)+.*acquire\(\)\n')
+        # On PyPy a stack is known if its thread was fast enough to note it.
+        stack = r"(\n(  .*\n)+.*acquire\(\)|: its stack is not known)\n"
+        report = read_until(process.stderr, r'Thread "helper" [^:\n]*' + stack)
         child = int((tmp_path / "pid").read_text())
         dump = dumped(process.stderr, child, 2, 'waited for by "MainThread"')
     assert "lowthread: all 2 threads wait for ever\n" in report
@@ -235,7 +237,7 @@ def test_a_child_that_logs_and_has_another_thread(tmp_path):
     assert re.search(rf'  lock 0x\w+: {lost}; waited for by "MainThread"', dump)
     assert re.search(r'  thread "helper" \(0x\w+\) waits for lock 0x', report)
     at = re.compile(rf'  File ".*jobs.py", line {line_of(JOBS, "the child waits")}, in emit\n')
-    assert at.search(report)
+    assert at.search(report) or PYPY
     assert at.search(dump) or PYPY
 
 
