@@ -65,9 +65,13 @@ int64_t lt_record_note_at(int64_t since, int64_t now) {
 
 void lt_record(const lt_wait_done *wait) {
     lt_mutex_lock(&mutex);
-    if (wait->verdict != LT_INTERRUPTED && wait->until - wait->since < length_of_short()) {
-        short_count++;
-        short_total += wait->until - wait->since;
+    int64_t length = wait->until - wait->since;
+    if (length < length_of_short()) {
+        if (wait->verdict !=
+            LT_INTERRUPTED) { /* else it goes on, and is told of when it is over */
+            short_count++;
+            short_total += length;
+        }
     } else if (count < size) {
         ring[(first + count) % size] = *wait;
         count++;

@@ -131,11 +131,13 @@ def place_of_lock(address: int) -> str | None:
 
 @unannotated
 def trace_locks(yes: bool = True, /) -> None:
-    """Note where each lock is made from now on, for `locks`, `dump` and reports to tell; or not.
+    """Note where each lock is created from now on, for `locks`, `dump` and reports to tell.
+
+    yes: whether to; false: not any more.
 
     The place is that of the innermost call, but for those of lowthread, `threading` and `queue`.
-    Making a lock takes some microseconds more meanwhile, taking one does not. Threads'
-    own are not among these.
+    Making a lock takes some microseconds more meanwhile, taking one does not. Those that stand for
+    the end of a thread, or with which a `threading.Condition` waits, are not among these.
     """
     global _is_wanted
     _is_wanted = bool(yes)

@@ -87,7 +87,11 @@ static void short_waits_are_counted(void) {
         lt_record(&(lt_wait_done){.since = 100, .until = 107, .verdict = LT_ACQUIRED});
     }
     lt_record(&(lt_wait_done){.since = 100, .until = 110, .verdict = LT_ACQUIRED});
+    CHECK(lt_recorded() == 1);
+    /* One that is interrupted goes on, and counts when it is over. */
     lt_record(&(lt_wait_done){.since = 100, .until = 101, .verdict = LT_INTERRUPTED});
+    CHECK(lt_recorded() == 1);
+    lt_record(&(lt_wait_done){.since = 100, .until = 110, .verdict = LT_INTERRUPTED});
     CHECK(lt_recorded() == 2);
     int64_t numbers[2];
     lt_record_short(numbers);
