@@ -9,9 +9,12 @@ since: when the wait began, as `lt_now` tells it.
 
 from __future__ import annotations
 
+import sys
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
     from typing import Any
 
     Listener = Callable[[int, int, int], object]
@@ -50,3 +53,16 @@ def taking(lock: Any, may_wait: bool) -> None:
     """Tell of a try to take a lock, which may wait for it; it may raise, to end that."""
     for look in takers[:1]:
         look(lock, may_wait)
+
+
+def is_inside(frames: dict[int, FrameType], ident: int) -> bool:
+    """Return whether the calling thread is in the call that it has noted there.
+
+    Not if that was left by the exception of a signal handler, which may come between any two
+    instructions, and so before the note is taken back.
+    """
+    noted = frames.get(ident)
+    frame = sys._getframe(1) if noted is not None else None
+    while frame is not None and frame is not noted:
+        frame = frame.f_back
+    return frame is not None

@@ -14,7 +14,7 @@ from types import GetSetDescriptorType
 
 from lowthread._arguments import FOREVER
 from lowthread._builtin import unannotated
-from lowthread._check import lookers
+from lowthread._check import is_inside, lookers
 from lowthread._hooks import report_or_raise
 from lowthread._interpreter import _get_main_thread_ident
 from lowthread._load import ffi, lib, native
@@ -89,7 +89,8 @@ _next_looks: dict[int, tuple[int, int]] = {}
 # where it took what it has, as of its last look.
 _notes: dict[int, tuple[int, list[str], dict[int, str]]] = {}
 
-_looking: set[int] = set()
+# Who looks, and in which call.
+_looking: dict[int, FrameType] = {}
 
 
 def _after_fork_in_child() -> None:
@@ -157,14 +158,14 @@ def detect_deadlocks(
 
 def _look(address: int, kind: int, since: int) -> None:
     me, now = lib.lt_ident(), lib.lt_now()
-    if me in _looking:  # to look, or to tell, takes a lock
+    if is_inside(_looking, me):  # to look, or to tell, takes a lock
         return
     known = _next_looks.get(me)
     if known is not None and known[0] == since and now < known[1]:
         return  # the main thread is asked more often, as it looks for signals too
     _next_looks[me] = since, now + max(now - since, _after) * 15 // 16
-    _looking.add(me)
     try:
+        _looking[me] = sys._getframe()
         try:
             found = _find(me, Wait(address, me, 0, 0, kind, since, FOREVER, 0), now)
         except Exception as error:
@@ -180,7 +181,7 @@ def _look(address: int, kind: int, since: int) -> None:
         else:
             write(found.text)
     finally:
-        _looking.discard(me)
+        _looking.pop(me, None)
 
 
 class _Graph:

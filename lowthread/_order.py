@@ -18,7 +18,7 @@ import sys
 from collections import deque, namedtuple
 
 from lowthread._builtin import unannotated
-from lowthread._check import takers
+from lowthread._check import is_inside, takers
 from lowthread._hooks import report_or_raise
 from lowthread._load import ffi, lib
 from lowthread._places import calls_of, say_call, tell_of_taking, what_is_known_of
@@ -28,6 +28,7 @@ from lowthread._stderr import write
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
     from typing import Any, Literal
 
     from lowthread._places import Call, Made
@@ -87,7 +88,8 @@ _signals: set[Any] = set()
 # What has been found, that it is told once.
 _found: dict[frozenset[Any], object] = {}
 
-_looking: set[int] = set()
+# Who looks, and in which call.
+_looking: dict[int, FrameType] = {}
 
 
 def _after_fork_in_child() -> None:
@@ -148,10 +150,10 @@ def check_lock_order(
 
 def _look(taken: Any, may_wait: bool) -> None:
     me = lib.lt_ident()
-    if me in _looking:  # to look, or to tell, takes a lock
+    if is_inside(_looking, me):  # to look, or to tell, takes a lock
         return
-    _looking.add(me)
     try:
+        _looking[me] = sys._getframe()
         try:
             found = _find(me, taken, may_wait)
         except (RecursionError, MemoryError):
@@ -168,7 +170,7 @@ def _look(taken: Any, may_wait: bool) -> None:
         else:
             write(found.text)
     finally:
-        _looking.discard(me)
+        _looking.pop(me, None)
 
 
 def _has(me: int, made: Made) -> bool:

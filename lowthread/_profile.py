@@ -14,7 +14,7 @@ from collections import namedtuple
 from operator import attrgetter
 
 from lowthread._builtin import unannotated
-from lowthread._check import profilers
+from lowthread._check import is_inside, profilers
 from lowthread._hooks import report_or_raise
 from lowthread._load import ffi, lib, native
 from lowthread._state import KINDS, idents_of, name_of_lock, names_of_threads, say_lock
@@ -166,7 +166,7 @@ class Profile:
         self._index: dict[Any, int] = {}
         self._sums: list[_Sums] = []
         self._wheres: list[str] = []
-        self._busy: set[int] = set()
+        self._busy: dict[int, FrameType] = {}
         self._next_look = 0  # at others' frames
         self._buffer = ffi.new("lt_wait_done[]", TAKEN_AT)
         self._lost = ffi.new("size_t[]", 1)
@@ -244,12 +244,14 @@ class Profile:
     def _note(self, address: int, kind: int, since: int) -> None:
         """Note where the calling thread is, and who has what it waits for; once for each wait."""
         me = _ident()
-        if me in self._busy:  # to note it, or what a finalizer does meanwhile, has to wait
+        if is_inside(
+            self._busy, me
+        ):  # to note it, or what a finalizer does meanwhile, has to wait
             return
         if (me, since) in self._begun:
             return
-        self._busy.add(me)
         try:
+            self._busy[me] = sys._getframe()
             calls = self._calls(sys._getframe(1), MOST_CALLS)
             if me not in self._names:
                 self._learn_names()
@@ -273,7 +275,7 @@ class Profile:
         except Exception as error:  # which is not to end the wait
             report_or_raise(error, "Exception ignored in a profile")
         finally:
-            self._busy.discard(me)
+            self._busy.pop(me, None)
 
     def _owner(self, address: int, kind: int) -> int | None:
         if kind == lib.LT_FOR_RLOCK:

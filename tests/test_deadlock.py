@@ -652,11 +652,13 @@ lock = threading.RLock()
 def keep():
     with lock:
         both.wait()
-        time.sleep(0.5)
+        while not lowthread._deadlock._next_looks:
+            time.sleep(0.01)
 start(keep)
 both.wait()
 with lock:
     pass
+sys.stderr.flush()
 os._exit(0)
 """
     )

@@ -198,7 +198,7 @@ while status == 0:  # until one is forked while the other thread writes
         do_job()
         os._exit(0)
     status = os.waitpid(pid, 0)[1]
-print("a job has failed")
+print("a job has failed", flush=True)
 os._exit(1)
 """
 
