@@ -1,5 +1,6 @@
 """dump_on_signal() and --dump-signal: a signal has it printed what every thread does."""
 
+import contextlib
 import errno
 import os
 import re
@@ -67,11 +68,29 @@ class Program:
     def dumped(self, pattern, signum=signal.SIGUSR1, waiting=False, pid=None):
         """Ask it, until it waits if it is going to; return what it says up to the pattern."""
         while True:
-            os.kill(pid or self.process.pid, signum)
-            head = self.read_until(r"threads known, \d of them waiting")
-            if not waiting or ", 0 of" not in head:
-                return self.read_until(pattern)
+            with self.asking(pid or self.process.pid, signum):
+                head = self.read_until(r"threads known, \d of them waiting")
+                if not waiting or ", 0 of" not in head:
+                    return self.read_until(pattern)
             time.sleep(0.05)
+
+    @contextlib.contextmanager
+    def asking(self, pid, signum, again=10):
+        """Send the signal, and again if it takes so long: where the machine is busy, or C code."""
+        done = threading.Event()
+
+        def ask():
+            os.kill(pid, signum)
+            while not done.wait(again):
+                os.kill(pid, signum)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
 
 @pytest.mark.parametrize("how", STUCK)
@@ -103,19 +122,9 @@ keeps_it()
 def test_c_code_that_keeps_the_gil():
     """Nobody can run Python then; so what is printed comes from the signal's handler itself."""
     with Program(KEEPS_THE_GIL, "--dump-signal", "USR1") as program:
-        done = threading.Event()
-
-        def ask():  # for a second it is hoped that somebody comes to look
-            while not done.wait(1.1):
-                os.kill(program.process.pid, signal.SIGUSR1)
-
-        thread = threading.Thread(target=ask)
-        thread.start()
-        try:
+        # For a second it is hoped that somebody comes to look.
+        with program.asking(program.process.pid, signal.SIGUSR1, again=1.1):
             program.read_until(r"line \d+ in keeps_it\n")  # with a comma, it were Python's way
-        finally:
-            done.set()
-            thread.join()
 
 
 def test_a_thread_that_is_slow_to_look_is_waited_for():
