@@ -121,10 +121,10 @@ keeps_it()
 @pytest.mark.skipif(PYPY, reason="there is no call of C there that keeps the GIL")
 def test_c_code_that_keeps_the_gil():
     """Nobody can run Python then; so what is printed comes from the signal's handler itself."""
-    with Program(KEEPS_THE_GIL, "--dump-signal", "USR1") as program:
-        # For a second it is hoped that somebody comes to look.
-        with program.asking(program.process.pid, signal.SIGUSR1, again=1.1):
-            program.read_until(r"line \d+ in keeps_it\n")  # with a comma, it were Python's way
+    program = Program(KEEPS_THE_GIL, "--dump-signal", "USR1")
+    # For a second it is hoped that somebody comes to look.
+    with program, program.asking(program.process.pid, signal.SIGUSR1, again=1.1):
+        program.read_until(r"line \d+ in keeps_it\n")  # with a comma, it were Python's way
 
 
 def test_a_thread_that_is_slow_to_look_is_waited_for():
