@@ -405,9 +405,9 @@ os._exit(0)
 def test_a_signal_handler_that_raises_leaves_no_lock_behind():
     """Whenever it comes, also while it is looked whether the order is another."""
     # 3.9 itself has gaps around the `with` block, and so has PyPy.
-    most = 30 if PYPY or sys.version_info < (3, 10) else 0
+    has_gaps = PYPY or sys.version_info < (3, 10)
     assert not said(
-        f"most = {most}"
+        f"has_gaps = {has_gaps}"
         """
 import signal, time
 class Ended(Exception):
@@ -417,9 +417,10 @@ def handler(*_):
 signal.signal(signal.SIGALRM, handler)
 locks = [threading.Lock(), threading.RLock()]
 outer = threading.Lock()
-left = 0
+left = rounds = 0
 deadline = time.monotonic() + 2
 while time.monotonic() < deadline:
+    rounds += 1
     try:
         # Another one, should it come where exceptions are lost, as in a weak reference's callback.
         signal.setitimer(signal.ITIMER_REAL, 0.0007, 1)
@@ -437,7 +438,7 @@ while time.monotonic() < deadline:
     while locks[1]._is_owned():
         left += 1
         locks[1].release()
-assert left <= most, left
+assert left <= (rounds // 10 if has_gaps else 0), (left, rounds)
 assert not lowthread._check.is_inside(lowthread._order._looking, lowthread.get_ident())
 """
     )
