@@ -126,6 +126,7 @@ void lt_record_after_fork(void) {
     memset(&mutex, 0,
            sizeof(mutex)); /* another thread may have had it, in the middle of a change */
     atomic_store_explicit(&is_on, false, memory_order_relaxed);
-    ring = NULL; /* not freed: a thread that is not here may have been about to */
+    free(ring); /* only what it was before is freed by who changes it, and that one is not here */
+    ring = NULL;
     size = first = count = lost_count = 0;
 }

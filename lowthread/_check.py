@@ -50,7 +50,7 @@ def made(lock: Any) -> bool:
 
 
 def taking(lock: Any, may_wait: bool) -> None:
-    """Tell of a try to take a lock, which may wait for it; it may raise, to end that."""
+    """Tell of a try to take a lock, which may wait for ever; it may raise, to end that."""
     for look in takers[:1]:
         look(lock, may_wait)
 

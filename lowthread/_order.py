@@ -62,6 +62,10 @@ class LockOrder(namedtuple("LockOrder", "created threads text")):
 #: How many calls of a stack are kept.
 MOST_CALLS = 30
 
+#: Of how many of the locks that a thread has, the latest ones, it is noted that another came
+#: after: where there are more, as in concurrent.futures.wait(), the rest follows from these notes.
+MOST_HELD = 8
+
 #: How many locks that it does not have any more are kept for a thread.
 MOST_KEPT = 16
 
@@ -81,6 +85,9 @@ _tries: dict[int, list[_Try]] = {}
 _steps: dict[Any, dict[Any, _Step]] = {}
 _allocate_lock = host.allocate_lock  # before it can be ours
 _changing = _allocate_lock()
+
+# How many there may be before those of locks that are gone are taken out.
+_PURGE_AT = _purge_at = 1024
 
 # Classes of locks that are waited for by who has them, until another thread releases them.
 _signals: set[Any] = set()
@@ -121,6 +128,7 @@ def check_lock_order(
     `lock` that a thread waits for while it has it, as `threading.Condition` does, counts for
     nothing, and so do all that were created at that place.
 
+    To try to take a lock, or for a limited time, is no waiting for ever, and told of nowhere.
     Taking a lock takes some microseconds more meanwhile, and so does making one. That a lock
     which is held all the time keeps others apart is not seen: it is told all the same.
 
@@ -199,7 +207,7 @@ def _find(me: int, taken: Any, may_wait: bool) -> LockOrder | None:
     tries[:] = [*(kept if len(kept) < MOST_KEPT else had), this]
     if not may_wait or made.place in _signals:
         return None
-    news = [one for one in had if _is_news(one, this)]
+    news = [one for one in had[-MOST_HELD:] if _is_news(one, this)]
     return _note(me, news, this) if news else None
 
 
@@ -222,37 +230,53 @@ def _is_news(first: _Try, then: _Try) -> bool:
 
 
 def _note(me: int, before: list[_Try], this: _Try) -> LockOrder | None:
-    names = names_of_threads()
-    thread = Owner(me, names.get(me))
-    with _changing:
+    thread = Owner(me, names_of_threads().get(me))
+    # Not for ever: whoever is in there may be about to run a finalizer or a signal handler, which
+    # waits for what this thread has. Then a note is lost, to be made another time.
+    if not _changing.acquire(True, 0.1):
+        return None
+    found = None
+    try:
         for first in before:
             node, after = _nodes(first, this)
             way = _way(after, node)
             _add(node, after, _Step(first, this, thread))
-            if way is not None:
-                steps = [_steps[node][after], *way]
-                mark = object()
-                key = frozenset(step.first.made.place for step in steps)
-                if _found.setdefault(key, mark) is mark:
-                    return LockOrder(
-                        tuple(say_call(step.first.made.place.call) for step in steps),
-                        tuple(step.thread for step in steps),
-                        "".join(_tell(steps)),
-                    )
-    return None
+            if way is not None and found is None:
+                found = [_steps[node][after], *way]
+    finally:
+        _changing.release()
+    if found is None:
+        return None
+    mark = object()
+    key = frozenset(step.first.made.place for step in found)
+    if _found.setdefault(key, mark) is not mark:
+        return None
+    return LockOrder(
+        tuple(say_call(step.first.made.place.call) for step in found),
+        tuple(step.thread for step in found),
+        "".join(_tell(found)),
+    )
 
 
 def _add(node: Any, after: Any, step: _Step) -> None:
+    global _purge_at
     followers = _steps.setdefault(node, {})
     followers[after] = step
     # Locks of one class come and go. Those that are gone are in nobody's way.
     if type(node) is int and len(followers) % 64 == 0:
-        for number, old in list(_steps.items()):
-            if type(number) is int:
-                for gone in [n for n, s in old.items() if s.then.made.ref() is None]:
-                    del old[gone]
-                if not old:
-                    del _steps[number]
+        _purge(node)
+    if len(_steps) >= _purge_at:
+        for number in [number for number in _steps if type(number) is int]:
+            _purge(number)
+        _purge_at = max(_PURGE_AT, 2 * len(_steps))
+
+
+def _purge(number: int) -> None:
+    followers = _steps[number]
+    for gone in [n for n, step in followers.items() if step.then.made.ref() is None]:
+        del followers[gone]
+    if not followers or next(iter(followers.values())).first.made.ref() is None:
+        del _steps[number]
 
 
 def _way(begin: Any, end: Any) -> list[_Step] | None:

@@ -64,7 +64,8 @@ def _new(plain: Any) -> Any:
 def _acquire(plain: Callable[..., bool]) -> Callable[..., bool]:
     @wraps(plain)
     def acquire(self: Any, /, blocking: object = True, timeout: Any = UNSET) -> bool:
-        _tell(taking, self, not (type(blocking) in (bool, int) and not blocking))
+        tries = type(blocking) in (bool, int) and not blocking
+        _tell(taking, self, not tries and type(timeout) in (int, float) and timeout == UNSET)
         return plain(self, blocking, timeout)
 
     return acquire

@@ -213,6 +213,9 @@ assert sum(map(len, steps.values())) < 200, sum(map(len, steps.values()))
         # To try is not to wait.
         "took(a, b)()\nwith b:\n    assert a.acquire(False)\n    a.release()",
         "took(a, b)()\nwith b:\n    assert a.acquire(blocking=0)\n    a.release()",
+        # To wait for a while is not to wait for ever.
+        "took(a, b)()\nwith b:\n    assert a.acquire(timeout=0.1)\n    a.release()",
+        "took(a, b)()\nwith b:\n    assert a.acquire(True, 0)\n    a.release()",
         # It is not held any more.
         "took(a, b)()\nb.acquire()\nb.release()\ntook(a)()",
         # Nor if another thread has released it.
@@ -238,6 +241,31 @@ took(a)()
 """
     )
     assert HEAD in text
+
+
+def test_many_locks_at_once():
+    """As in concurrent.futures.wait(), which has those of all futures: no matter of minutes."""
+    assert not said(
+        """
+from concurrent.futures import Future, wait
+futures = [Future() for _ in range(1500)]
+for _ in range(3):
+    wait(futures, timeout=0)
+del futures
+"""
+    )
+
+
+def test_locks_that_are_taken_in_pairs_and_gone():
+    assert not said(
+        """
+def pair():
+    return [threading.Lock() for _ in range(2)]
+for _ in range(5000):
+    took(*pair())()
+assert len(lowthread._order._steps) < 4000
+"""
+    )
 
 
 @pytest.mark.parametrize("lock", ["None", "threading.Lock()"])

@@ -225,8 +225,8 @@ int lt_tell_taking(PyObject *self, int64_t ns) {
     if (state == NULL || state->taking == NULL) {
         return 0;
     }
-    PyObject *done =
-        PyObject_CallFunctionObjArgs(state->taking, self, ns == 0 ? Py_False : Py_True, NULL);
+    PyObject *done = PyObject_CallFunctionObjArgs(state->taking, self,
+                                                  ns == LT_FOREVER ? Py_True : Py_False, NULL);
     if (done == NULL && !is_forgiven()) {
         return -1;
     }

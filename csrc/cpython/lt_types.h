@@ -33,7 +33,7 @@ static inline bool lt_is_tracing(void) {
  * NULL with an exception. */
 PyObject *lt_tell_made(PyObject *self, _Atomic uint32_t *marks);
 
-/* Tells of one that is about to be taken; it waits for it if it has to and `ns` is not 0.
+/* Tells of one that is about to be taken; it waits for it for `ns` if it has to.
  * 0, or -1 with an exception: it is not to be. */
 int lt_tell_taking(PyObject *self, int64_t ns);
 
