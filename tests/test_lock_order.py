@@ -443,6 +443,7 @@ class Ended(Exception):
 def handler(*_):
     raise Ended
 signal.signal(signal.SIGALRM, handler)
+sys.unraisablehook = lambda args: None  # for one that comes in a weak reference's callback
 locks = [threading.Lock(), threading.RLock()]
 outer = threading.Lock()
 left = rounds = 0
