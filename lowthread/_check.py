@@ -9,7 +9,7 @@ since: when the wait began, as `lt_now` tells it.
 
 from __future__ import annotations
 
-import sys
+from sys import _getframe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def is_inside(frames: dict[int, FrameType], ident: int) -> bool:
     instructions, and so before the note is taken back.
     """
     noted = frames.get(ident)
-    frame = sys._getframe(1) if noted is not None else None
+    frame = _getframe(1) if noted is not None else None
     while frame is not None and frame is not noted:
         frame = frame.f_back
     return frame is not None

@@ -21,6 +21,7 @@ from lowthread._load import ffi, lib, native
 from lowthread._never import can_be_released_by_a_handler, is_last_thread
 from lowthread._order import where_taken
 from lowthread._places import address_of, place_of_lock
+from lowthread._reaction import check_reaction, react
 from lowthread._state import (
     KINDS,
     LOST,
@@ -38,7 +39,6 @@ from lowthread._state import (
     seen_waits,
     stack_of,
 )
-from lowthread._stderr import write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -134,16 +134,7 @@ def detect_deadlocks(
         raise TypeError(f"after must be a number of seconds or None, not {type(after).__name__}")
     if not 0 < after < 1e9:
         raise ValueError(f"after must be a positive number of seconds, not {after!r}")
-    if isinstance(on_deadlock, str):
-        if on_deadlock not in ("report", "raise"):
-            raise ValueError(
-                f"on_deadlock must be 'report', 'raise' or a callable, not {on_deadlock!r}"
-            )
-    elif not callable(on_deadlock):
-        raise TypeError(
-            "on_deadlock must be 'report', 'raise' or a callable, not "
-            f"{type(on_deadlock).__name__}"
-        )
+    check_reaction(on_deadlock, "on_deadlock", "'report', 'raise' or a callable")
     _reaction = on_deadlock
     # Now, since the first import of a module takes locks.
     import ast  # noqa: F401
@@ -172,14 +163,8 @@ def _look(address: int, kind: int, since: int) -> None:
             # What it looks at is a program in any state; that must not end a wait.
             report_or_raise(error, "Exception ignored in detect_deadlocks()")
             return
-        if found is None:
-            return
-        if callable(_reaction):
-            _reaction(found)
-        elif _reaction == "raise":
-            raise DeadlockError(found.text)
-        else:
-            write(found.text)
+        if found is not None:
+            react(_reaction, found, DeadlockError)
     finally:
         _looking.pop(me, None)
 

@@ -86,7 +86,8 @@ def report_unraisable(
         pass
 
 
-_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+#: The folder of our own modules.
+HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _LIBRARY = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 
 
@@ -98,7 +99,7 @@ def _is_ours(error: BaseException) -> bool:
         return True
     name = traceback.tb_frame.f_code.co_filename
     is_library = name.startswith((_LIBRARY, "<frozen ")) and "site-packages" not in name
-    return is_library or name.startswith(_HERE)
+    return is_library or name.startswith(HERE)
 
 
 def report_or_raise(error: Exception, message: str) -> None:

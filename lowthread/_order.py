@@ -14,16 +14,16 @@ from __future__ import annotations
 
 import _thread as host
 import os
-import sys
 from collections import deque, namedtuple
+from sys import _getframe
 
 from lowthread._builtin import unannotated
 from lowthread._check import is_inside, takers
 from lowthread._hooks import report_or_raise
 from lowthread._load import ffi, lib
 from lowthread._places import calls_of, say_call, tell_of_taking, what_is_known_of
+from lowthread._reaction import check_reaction, react
 from lowthread._state import Owner, name_of_lock, names_of_threads, say_lock, say_thread
-from lowthread._stderr import write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -139,16 +139,7 @@ def check_lock_order(
         takers.clear()
         tell_of_taking(False)
         return
-    if isinstance(on_inversion, str):
-        if on_inversion not in ("report", "raise"):
-            raise ValueError(
-                f"on_inversion must be 'report', 'raise', a callable or None, not {on_inversion!r}"
-            )
-    elif not callable(on_inversion):
-        raise TypeError(
-            "on_inversion must be 'report', 'raise', a callable or None, not "
-            f"{type(on_inversion).__name__}"
-        )
+    check_reaction(on_inversion, "on_inversion", "'report', 'raise', a callable or None")
     _reaction = on_inversion
     import traceback  # noqa: F401  # now, since the first import of a module takes locks
 
@@ -161,7 +152,7 @@ def _look(taken: Any, may_wait: bool) -> None:
     if is_inside(_looking, me):  # to look, or to tell, takes a lock
         return
     try:
-        _looking[me] = sys._getframe()
+        _looking[me] = _getframe()
         try:
             found = _find(me, taken, may_wait)
         except (RecursionError, MemoryError):
@@ -169,14 +160,8 @@ def _look(taken: Any, may_wait: bool) -> None:
         except Exception as error:  # which is not the program's
             report_or_raise(error, "Exception ignored in check_lock_order()")
             return
-        if found is None:
-            return
-        if callable(_reaction):
-            _reaction(found)
-        elif _reaction == "raise":
-            raise LockOrderError(found.text)
-        else:
-            write(found.text)
+        if found is not None:
+            react(_reaction, found, LockOrderError)
     finally:
         _looking.pop(me, None)
 
@@ -202,7 +187,7 @@ def _find(me: int, taken: Any, may_wait: bool) -> LockOrder | None:
         other = one.made.ref()
         if other is not None and other is not taken and _has(me, one.made):
             had.append(one)
-    this = _Try(made, calls_of(sys._getframe(2), MOST_CALLS))
+    this = _Try(made, calls_of(_getframe(2), MOST_CALLS))
     kept = [one for one in tries if one.made.number != made.number]
     tries[:] = [*(kept if len(kept) < MOST_KEPT else had), this]
     if not may_wait or made.place in _signals:

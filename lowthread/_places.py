@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections import namedtuple
 from itertools import count
+from sys import _getframe
 from weakref import ref
 
 from lowthread._backend import RLock, addressof, allocate_lock, backend, lock
 from lowthread._builtin import unannotated
 from lowthread._check import makers
+from lowthread._hooks import HERE
 from lowthread._load import ffi, native
 from lowthread._pylock import _cell_of as cell_of_lock
 from lowthread._pyrlock import _cell_of as cell_of_rlock
+from lowthread._traced import trace_classes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,8 +43,6 @@ def address_of(thing: Any) -> int | None:
     cell_of: Any = cell_of_rlock if is_rlock else cell_of_lock
     return int(ffi.cast("uintptr_t", cell_of(thing)))
 
-
-HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 #: A call: its file, line and function.
 Call = namedtuple("Call", "file line function")
@@ -99,7 +98,7 @@ def _place(frame: FrameType | None) -> Place | None:
 
 def _keep(new: Any) -> bool:
     address = address_of(new)
-    place = _place(sys._getframe(1))
+    place = _place(_getframe(1))
     if address is None or place is None:
         return False
 
@@ -156,7 +155,5 @@ def _update() -> None:
     makers[:] = [_keep] if is_on else []
     if native and backend == "native":
         native.trace_locks(is_on)
-        return
-    from lowthread._traced import trace_locks as trace
-
-    trace(is_on)
+    else:
+        trace_classes(is_on, _is_told_of_taking)

@@ -15,7 +15,7 @@ from operator import attrgetter
 
 from lowthread._builtin import unannotated
 from lowthread._check import is_inside, profilers
-from lowthread._hooks import report_or_raise
+from lowthread._hooks import HERE, report_or_raise
 from lowthread._load import ffi, lib, native
 from lowthread._state import KINDS, idents_of, name_of_lock, names_of_threads, say_lock
 
@@ -94,7 +94,6 @@ def _after_fork_in_child() -> None:
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
-_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _THROUGH = tuple(
     os.sep + os.path.join(*name.split("/")) for name in ("threading.py", "queue.py", "_base.py")
 ) + (os.path.join("concurrent", "futures", "thread.py"),)
@@ -233,7 +232,7 @@ class Profile:
             code = frame.f_code
             number = id(code)
             if number not in codes:
-                is_ours[number] = code.co_filename.startswith(_HERE)
+                is_ours[number] = code.co_filename.startswith(HERE)
                 codes[number] = code  # last: another thread may look for the same
             if not is_ours[number]:
                 calls += (number, frame.f_lasti)

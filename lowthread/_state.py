@@ -14,9 +14,10 @@ from weakref import ref
 
 from lowthread._arguments import FOREVER
 from lowthread._builtin import unannotated
+from lowthread._hooks import HERE
 from lowthread._interpreter import _get_main_thread_ident
 from lowthread._load import ffi, lib, native
-from lowthread._places import HERE, address_of, place_of_lock
+from lowthread._places import address_of, place_of_lock
 from lowthread._threadlocal import threads_of_ours
 
 TYPE_CHECKING = False

@@ -1,4 +1,4 @@
-"""Locks that are Python classes, telling of themselves: `trace_locks` of the backend `cffi`.
+"""Locks that are Python classes, telling of themselves, for the backend `cffi`.
 
 Only while that is on do these classes have the methods that tell, so that otherwise nothing is
 slower.
@@ -6,6 +6,7 @@ slower.
 
 from __future__ import annotations
 
+import sys
 from functools import wraps
 
 from lowthread._arguments import UNSET
@@ -25,26 +26,34 @@ if TYPE_CHECKING:
 _plain: dict[tuple[type, str], Any] = {}
 
 
-def trace_locks(yes: bool, /) -> None:
-    """Have locks that are made from now on tell of themselves then, or not any more.
+def trace_classes(when_made: bool, when_taken: bool) -> None:
+    """Have locks tell of themselves from now on, or not any more.
 
-    They call `made`, and `taking` before each try to take them; see _check.py.
+    when_made: they call `made`; see _check.py.
+    when_taken: they call `taking` before each try to take them.
     """
-    if yes == bool(_plain):
-        return
-    if not yes:
-        while _plain:
-            (cls, name), plain = _plain.popitem()
-            type.__setattr__(cls, name, plain)
-        return
+    wanted: dict[str, Callable[[Any], Any]] = {}
+    if when_made:
+        wanted["__new__"] = _new
+    if when_taken:
+        wanted.update(acquire=_acquire, __enter__=_enter)
+    for cls, name in list(_plain):
+        if name not in wanted:
+            type.__setattr__(cls, name, _plain.pop((cls, name)))
     for cls in (lock, RLock):
-        for name, trace in (("__new__", _new), ("acquire", _acquire), ("__enter__", _enter)):
-            plain = vars(cls)[name]
-            _plain[cls, name] = plain
-            type.__setattr__(cls, name, trace(plain))
+        for name, trace in wanted.items():
+            if (cls, name) not in _plain:
+                _plain[cls, name] = vars(cls)[name]
+                type.__setattr__(cls, name, trace(_plain[cls, name]))
 
 
-def _tell(tell: Callable[..., Any], *args: object) -> None:
+def _tell(
+    tell: Callable[..., Any],
+    *args: object,
+    is_finalizing: Callable[[], bool] = sys.is_finalizing,
+) -> None:
+    if is_finalizing():  # what it takes may be gone
+        return
     try:
         tell(*args)
     except (RecursionError, MemoryError):  # for want of which no lock fails

@@ -251,6 +251,7 @@ from concurrent.futures import Future, wait
 futures = [Future() for _ in range(1500)]
 for _ in range(3):
     wait(futures, timeout=0)
+assert sum(map(len, lowthread._order._steps.values())) <= 8 * 1500
 del futures
 """
     )
@@ -490,6 +491,20 @@ run(took(a, b), took(b, a))
 assert len(told) == 1
 """
     )
+
+
+def test_nobody_waits_for_ever_to_note_it():
+    """Who is about to note something may run what waits for the lock that this thread has."""
+    text = said(
+        """
+a = threading.Lock()
+b = threading.Lock()
+with lowthread._order._changing:
+    run(took(a, b))
+run(took(a, b), took(b, a))  # what was not noted is noted another time
+"""
+    )
+    assert text.count(HEAD) == 1
 
 
 def test_a_child_of_a_fork():

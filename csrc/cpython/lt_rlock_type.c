@@ -36,10 +36,11 @@ static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs
         return NULL;
     }
     lt_rlock *r = rlock_of(self);
-    if ((marks_of(r) & LT_TRACED) && lt_tell_taking(self, ns) < 0) {
+    bool alone = is_alone(r);
+    if (!alone && (marks_of(r) & LT_TRACED) && lt_tell_taking(self, ns) < 0) {
         return NULL;
     }
-    int verdict = lt_rlock_try_as(r, is_alone(r));
+    int verdict = lt_rlock_try_as(r, alone);
     if (verdict == LT_OVERFLOW) {
         PyErr_SetString(PyExc_OverflowError, "Internal lock count overflowed");
         return NULL;

@@ -207,8 +207,8 @@ PyObject *lt_trace_locks(PyObject *module, PyObject *yes) {
 
 PyObject *lt_tell_made(PyObject *self, _Atomic uint32_t *marks) {
     lt_state *state = state_of(self);
-    if (state == NULL || state->made == NULL) {
-        return self;
+    if (state == NULL || state->made == NULL || is_finalizing(state)) {
+        return self; /* at the end, what that takes may be gone */
     }
     PyObject *answer = PyObject_CallFunctionObjArgs(state->made, self, NULL);
     if (answer == Py_True) {
@@ -222,7 +222,7 @@ PyObject *lt_tell_made(PyObject *self, _Atomic uint32_t *marks) {
 
 int lt_tell_taking(PyObject *self, int64_t ns) {
     lt_state *state = state_of(self);
-    if (state == NULL || state->taking == NULL) {
+    if (state == NULL || state->taking == NULL || is_finalizing(state)) {
         return 0;
     }
     PyObject *done = PyObject_CallFunctionObjArgs(state->taking, self,

@@ -1,0 +1,32 @@
+"""What becomes of what was found: `on_deadlock` and `on_inversion`."""
+
+from __future__ import annotations
+
+from lowthread._stderr import write
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def check_reaction(reaction: object, name: str, accepted: str) -> None:
+    """Raise ValueError for another word than those that are known, TypeError for what is no way.
+
+    name: that of the argument.
+    accepted: what it may be, in words.
+    """
+    if isinstance(reaction, str):
+        if reaction not in ("report", "raise"):
+            raise ValueError(f"{name} must be {accepted}, not {reaction!r}")
+    elif not callable(reaction):
+        raise TypeError(f"{name} must be {accepted}, not {type(reaction).__name__}")
+
+
+def react(reaction: Any, found: Any, error: type[Exception]) -> None:
+    """Call the reaction, raise the error, or print; with `found`, or its text."""
+    if callable(reaction):
+        reaction(found)
+    elif reaction == "raise":
+        raise error(found.text)
+    else:
+        write(found.text)
