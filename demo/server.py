@@ -53,4 +53,5 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         sys.exit(130)
     except subprocess.CalledProcessError as error:
-        sys.exit(f"{PROGRAM} failed with exit status {error.returncode}")
+        command = " ".join(["python", *error.cmd[1:]])  # which of the two ways
+        sys.exit(f"{command} failed with exit status {error.returncode}")
