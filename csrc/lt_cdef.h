@@ -10,6 +10,7 @@ typedef struct { uint32_t word; ...; } lt_lock;
 #define LT_HELD ...
 bool lt_lock_try(lt_lock *lock);
 int lt_lock_release(lt_lock *lock);
+int lt_lock_release_told(lt_lock *lock);
 void lt_lock_reset(lt_lock *lock);
 #define LT_ACQUIRED ...
 #define LT_TIMED_OUT ...
@@ -39,7 +40,9 @@ typedef struct {
     uint64_t lock, waiter, owner, word;
     int64_t kind, since, until, verdict;
 } lt_wait_done;
-bool lt_record_begin(size_t room, int64_t shortest);
+#define LT_HOLD_ENDS ...
+#define LT_HOLD_GOES_ON ...
+bool lt_record_begin(size_t room, int64_t shortest, bool holds);
 bool lt_record_wants_note(int64_t since);
 void lt_record_short(int64_t *count_and_total);
 void lt_record_end(void);
@@ -50,6 +53,7 @@ size_t lt_record_take(lt_wait_done *into, size_t room, size_t *lost);
 typedef struct { lt_lock lock; ...; } lt_rlock;
 int lt_rlock_try(lt_rlock *r);
 int lt_rlock_release(lt_rlock *r);
+int lt_rlock_release_told(lt_rlock *r);
 unsigned long lt_rlock_release_all(lt_rlock *r);
 void lt_rlock_reset(lt_rlock *r);
 bool lt_rlock_is_held(lt_rlock *r);
@@ -104,6 +108,8 @@ bool lt_wait_is(lt_lock *lock, int64_t since, bool expected);
 bool lt_rwait_is(lt_rlock *r, int64_t since, bool expected);
 bool lt_release_is(lt_lock *lock, bool expected);
 bool lt_rrelease_is(lt_rlock *r, bool expected);
+bool lt_release_told_is(lt_lock *lock, bool expected);
+bool lt_rrelease_told_is(lt_rlock *r, bool expected);
 unsigned long lt_rcount(lt_rlock *r);
 lt_lock *lt_new_sentinel(void);
 void lt_free_sentinel(lt_lock *lock);
@@ -111,6 +117,7 @@ int64_t lt_native_id_of(lt_handle *h);
 int lt_join(lt_handle *h, int64_t since, int64_t deadline);
 int lt_tell_init(void);
 int lt_tell_signal(int signum);
+void lt_tell_alone(void);
 void lt_tell_again(void);
 unsigned lt_await_told(void);
 void lt_learn_signal_handler(int signum);

@@ -500,6 +500,15 @@ int lt_lock_release_slow(lt_lock *lock) {
     return verdict;
 }
 
+int lt_lock_release_told(lt_lock *lock) {
+    int64_t at = lt_now(); /* when it has been released, another may have it already */
+    int verdict = lt_lock_release(lock);
+    if (verdict == LT_RELEASED) {
+        lt_record_hold((uintptr_t)lock, LT_FOR_LOCK, at, LT_HOLD_ENDS);
+    }
+    return verdict;
+}
+
 void lt_lock_reset(lt_lock *lock) {
     bucket *b = bucket_of(lock);
     lt_mutex_lock(&b->mutex);

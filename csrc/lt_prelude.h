@@ -85,7 +85,7 @@ static int lt_rrestore(lt_rlock *r, unsigned long count, uintptr_t owner, int64_
             lt_lock_acquire_for(&r->lock, &LT_RLOCK_SUBJECT(r, false), since, deadline, LT_HOOKS);
     } while (verdict == LT_INTERRUPTED);
     if (verdict == LT_ACQUIRED) {
-        lt_rlock_own(r, count, owner);
+        lt_rlock_restored(r, count, owner);
     }
     return verdict;
 }
@@ -114,6 +114,14 @@ static bool lt_release_is(lt_lock *lock, bool expected) {
 
 static bool lt_rrelease_is(lt_rlock *r, bool expected) {
     return (lt_rlock_release(r) == LT_RELEASED) == expected;
+}
+
+static bool lt_release_told_is(lt_lock *lock, bool expected) {
+    return (lt_lock_release_told(lock) == LT_RELEASED) == expected;
+}
+
+static bool lt_rrelease_told_is(lt_rlock *r, bool expected) {
+    return (lt_rlock_release_told(r) == LT_RELEASED) == expected;
 }
 
 /* A lock that the end of the calling thread releases, or NULL if there is no memory; to be freed
@@ -153,7 +161,7 @@ static unsigned long lt_rcount(lt_rlock *r) { return lt_rlock_count_of(r, lt_ide
 static sem_t told_or_changed;
 static _Atomic unsigned told; /* how many signals nobody has been told of */
 
-/* When the first of those came that have not been taken notice of. */
+/* When the first of those came that have not been taken notice of; 0: that is to be set. */
 static _Atomic int64_t told_at;
 
 /* The handlers that were there before, by signal; NULL where there was none. */
@@ -162,10 +170,11 @@ static void (*_Atomic before_us[NSIG])(int);
 /* Relaxed: these are numbers, and sem_post() orders them. */
 static void tell(int signum) {
     int error = errno;
-    int64_t now = lt_now();
-    if (atomic_fetch_add_explicit(&told, 1, memory_order_relaxed) == 0) {
-        atomic_store_explicit(&told_at, now, memory_order_relaxed);
-    } else if (now - atomic_load_explicit(&told_at, memory_order_relaxed) > LT_NS_PER_S) {
+    int64_t now = lt_now(), first = 0;
+    atomic_fetch_add_explicit(&told, 1, memory_order_relaxed);
+    if (!atomic_compare_exchange_strong_explicit(&told_at, &first, now, memory_order_relaxed,
+                                                 memory_order_relaxed) &&
+        now - first > LT_NS_PER_S) {
         /* Nobody comes to look: somebody has the GIL. */
         void (*handler)(int) = atomic_load_explicit(&before_us[signum], memory_order_relaxed);
         if (handler != NULL) {
@@ -179,6 +188,7 @@ static void tell(int signum) {
 /* To be called once, and again in a forked child: 0 or an errno. */
 static int lt_tell_init(void) {
     atomic_store_explicit(&told, 0, memory_order_relaxed);
+    atomic_store_explicit(&told_at, 0, memory_order_relaxed);
     return sem_init(&told_or_changed, 0, 0) == 0 ? 0 : errno;
 }
 
@@ -199,6 +209,13 @@ static int lt_tell_signal(int signum) {
     return sigaction(signum, &action, NULL) == 0 ? 0 : errno;
 }
 
+/* From now on the handlers from before are not called any more. */
+static void lt_tell_alone(void) {
+    for (int signum = 0; signum < NSIG; signum++) {
+        atomic_store_explicit(&before_us[signum], NULL, memory_order_relaxed);
+    }
+}
+
 /* Has lt_await_told() return, with 0 if no signal has come. */
 static void lt_tell_again(void) { sem_post(&told_or_changed); }
 
@@ -214,7 +231,11 @@ static unsigned lt_await_told(void) {
             pause();
         }
     }
-    return atomic_exchange_explicit(&told, 0, memory_order_relaxed);
+    /* Acquire, for the store to come after it.  A signal in between has told, so that this is
+     * called again at once; that its time is lost only makes the next one wait for longer. */
+    unsigned count = atomic_exchange_explicit(&told, 0, memory_order_acquire);
+    atomic_store_explicit(&told_at, 0, memory_order_relaxed);
+    return count;
 }
 
 #if !defined(PYPY_VERSION) && PY_VERSION_HEX >= 0x030A0000

@@ -3,11 +3,12 @@
 
 #include "lowthread.h" /* LT_ACQUIRED */
 #include "lt_mutex.h"
+#include "lt_thread.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static atomic_bool is_on; /* changed with the mutex */
+static atomic_bool is_on, has_holds; /* changed with the mutex */
 static lt_mutex mutex;    /* of all below */
 static lt_wait_done *ring; /* of `size`; the oldest is at `first` */
 static size_t size, first, count, lost_count;
@@ -18,8 +19,10 @@ static _Atomic int64_t shortest;
 
 bool lt_is_recording(void) { return atomic_load_explicit(&is_on, memory_order_relaxed); }
 
+bool lt_is_recording_holds(void) { return atomic_load_explicit(&has_holds, memory_order_relaxed); }
+
 /* Puts another ring, or none, in the place of the one there is. */
-static void replace(lt_wait_done *by, size_t room, int64_t shortest_wait) {
+static void replace(lt_wait_done *by, size_t room, int64_t shortest_wait, bool holds) {
     lt_mutex_lock(&mutex);
     lt_wait_done *old = ring;
     ring = by;
@@ -28,20 +31,21 @@ static void replace(lt_wait_done *by, size_t room, int64_t shortest_wait) {
     atomic_store_explicit(&shortest, shortest_wait, memory_order_relaxed);
     short_count = short_total = 0;
     atomic_store_explicit(&is_on, by != NULL, memory_order_relaxed);
+    atomic_store_explicit(&has_holds, holds, memory_order_relaxed);
     lt_mutex_unlock(&mutex);
     free(old);
 }
 
-bool lt_record_begin(size_t room, int64_t shortest_wait) {
+bool lt_record_begin(size_t room, int64_t shortest_wait, bool holds) {
     lt_wait_done *new = room == 0 ? NULL : calloc(room, sizeof(*new));
     if (new == NULL) {
         return false;
     }
-    replace(new, room, shortest_wait);
+    replace(new, room, shortest_wait, holds);
     return true;
 }
 
-void lt_record_end(void) { replace(NULL, 0, 0); }
+void lt_record_end(void) { replace(NULL, 0, 0, false); }
 
 static int64_t length_of_short(void) {
     return atomic_load_explicit(&shortest, memory_order_relaxed);
@@ -63,6 +67,16 @@ int64_t lt_record_note_at(int64_t since, int64_t now) {
     return since + after;
 }
 
+/* With the mutex. */
+static void append(const lt_wait_done *done) {
+    if (count < size) {
+        ring[(first + count) % size] = *done;
+        count++;
+    } else if (ring != NULL) {
+        lost_count++;
+    }
+}
+
 void lt_record(const lt_wait_done *wait) {
     lt_mutex_lock(&mutex);
     int64_t length = wait->until - wait->since;
@@ -72,12 +86,24 @@ void lt_record(const lt_wait_done *wait) {
             short_count++;
             short_total += length;
         }
-    } else if (count < size) {
-        ring[(first + count) % size] = *wait;
-        count++;
-    } else if (ring != NULL) {
-        lost_count++;
+    } else {
+        append(wait);
     }
+    lt_mutex_unlock(&mutex);
+}
+
+void lt_record_hold(uintptr_t lock, int kind, int64_t at, int verdict) {
+    if (!lt_is_recording_holds()) {
+        return;
+    }
+    lt_wait_done done = {.lock = lock,
+                         .waiter = lt_ident(),
+                         .kind = kind,
+                         .since = at,
+                         .until = at,
+                         .verdict = verdict};
+    lt_mutex_lock(&mutex);
+    append(&done);
     lt_mutex_unlock(&mutex);
 }
 
@@ -126,6 +152,7 @@ void lt_record_after_fork(void) {
     memset(&mutex, 0,
            sizeof(mutex)); /* another thread may have had it, in the middle of a change */
     atomic_store_explicit(&is_on, false, memory_order_relaxed);
+    atomic_store_explicit(&has_holds, false, memory_order_relaxed);
     free(ring); /* only what it was before is freed by who changes it, and that one is not here */
     ring = NULL;
     size = first = count = lost_count = 0;

@@ -1,7 +1,7 @@
 /* lt_record: waits that are over, for who wants to know where a program waits.
  *
  * While there is a record, the end of each wait in the queue of a lock is written down: not of one
- * for which nobody had to wait.  Threads write with a mutex, for a few instructions, and somebody
+ * for which nobody had to wait; and, if that is asked for, when a lock is released.  Threads write with a mutex, for a few instructions, and somebody
  * comes to take what they wrote; what there is no room for meanwhile is counted, and lost.
  */
 #ifndef LT_RECORD_H
@@ -19,14 +19,20 @@ typedef struct {
     int64_t verdict; /* what lt_lock_acquire_for() returned; of one that goes on LT_INTERRUPTED */
 } lt_wait_done;
 
+/* Verdicts of what is no wait: at `until`, `waiter` has given a lock back, or has it again after
+ * it did so only for a while. */
+enum { LT_HOLD_ENDS = 100, LT_HOLD_GOES_ON };
+
 /* Begins a record that has room for so many, anew if there is one; false without memory.  Of waits
  * shorter than `shortest` ns (0: none is, and nobody wants notes), only how many there were is written down, and
- * how long they took together: to tell of each would take longer than they do. */
-bool lt_record_begin(size_t room, int64_t shortest);
+ * how long they took together: to tell of each would take longer than they do.
+ * `holds`: lt_record_hold() writes down, too. */
+bool lt_record_begin(size_t room, int64_t shortest, bool holds);
 void lt_record_end(void);
 
 /* Relaxed: who learns it late writes down one wait more or less. */
 bool lt_is_recording(void);
+bool lt_is_recording_holds(void);
 
 /* Whether somebody wants to be told of a wait that goes on: when it is not short any more. */
 bool lt_record_wants_note(int64_t since);
@@ -39,6 +45,9 @@ int64_t lt_record_note_at(int64_t since, int64_t now);
 void lt_record_taken(uintptr_t lock, uintptr_t waiter, int kind, int64_t since);
 
 void lt_record(const lt_wait_done *wait);
+
+/* Of the calling thread. */
+void lt_record_hold(uintptr_t lock, int kind, int64_t at, int verdict);
 
 /* How many are in it. */
 size_t lt_recorded(void);

@@ -34,9 +34,13 @@ static inline int lt_rlock_acquire(lt_rlock *r, int64_t since, int64_t deadline,
     return lt_rlock_acquire_for(r, false, since, deadline, hooks);
 }
 
-/* Gives it back all at once.  Returns the count with which lt_rlock_own() makes it as it was,
- * for who has taken its lock; or 0 when it is not the caller's. */
+/* As lt_rlock_release(), and tells of it when others can have it: lt_record_hold(). */
+int lt_rlock_release_told(lt_rlock *r);
+
+/* Gives it back all at once.  Returns the count with which lt_rlock_restored() makes it as it
+ * was, for who has taken its lock; or 0 when it is not the caller's. */
 unsigned long lt_rlock_release_all(lt_rlock *r);
+void lt_rlock_restored(lt_rlock *r, unsigned long count, uintptr_t owner);
 
 /* Makes it free, whoever has it.  For `_at_fork_reinit`. */
 void lt_rlock_reset(lt_rlock *r);

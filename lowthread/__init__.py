@@ -50,6 +50,7 @@ from lowthread._handle import (
     _ThreadHandle,
     start_joinable_thread,
 )
+from lowthread._holds import ProfileHold, ProfileHoldPlace
 from lowthread._install import install, provide, uninstall
 from lowthread._interpreter import (
     _get_main_thread_ident,
@@ -83,6 +84,8 @@ __all__ = [
     "LockType",
     "Owner",
     "Profile",
+    "ProfileHold",
+    "ProfileHoldPlace",
     "ProfilePlace",
     "ProfileWait",
     "PythonFinalizationError",
@@ -145,6 +148,7 @@ _ours = {
     *("install", "start", "uninstall"),
     *("Deadlock", "DeadlockError", "detect_deadlocks", "dump_on_signal"),
     *("Profile", "ProfilePlace", "ProfileWait", "profile"),
+    *("ProfileHold", "ProfileHoldPlace"),
     *("LockOrder", "LockOrderError", "check_lock_order", "trace_locks"),
     *("LockState", "Owner", "Waiter", "dump", "locks", "name_lock"),
 }

@@ -47,6 +47,8 @@ __all__ = [
     "LockType",
     "Owner",
     "Profile",
+    "ProfileHold",
+    "ProfileHoldPlace",
     "ProfilePlace",
     "ProfileWait",
     "PythonFinalizationError",
@@ -328,17 +330,41 @@ class ProfilePlace(NamedTuple):
     worst: float
     owners: tuple[tuple[str, str | None, int, float], ...]
 
+class ProfileHold(NamedTuple):
+    ident: int
+    thread: str
+    lock: int
+    kind: Literal["lock", "RLock"]
+    name: str | None
+    begin: float
+    end: float
+    place: str
+
+class ProfileHoldPlace(NamedTuple):
+    where: str
+    lock: str
+    holds: int
+    total: float
+    median: float
+    p99: float
+    worst: float
+
 class Profile:
     command: str
     begin: float
     end: float
     waits: list[ProfileWait]
     places: list[ProfilePlace]
+    holds: list[ProfileHold]
+    hold_places: list[ProfileHoldPlace]
     dropped: int
     omitted: int
+    holds_omitted: int
     short: int
     short_total: float
-    def __init__(self, file: str | os.PathLike[str] | None = None) -> None: ...
+    def __init__(
+        self, file: str | os.PathLike[str] | None = None, holds: bool = False
+    ) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -352,6 +378,6 @@ class Profile:
     def table(self, most: int = 20) -> str: ...
     def save(self, file: str | os.PathLike[str]) -> None: ...
 
-def profile(file: str | os.PathLike[str] | None = None) -> Profile: ...
+def profile(file: str | os.PathLike[str] | None = None, *, holds: bool = False) -> Profile: ...
 def dump_on_signal(signum: SupportsIndex, /) -> None: ...
 def name_lock(lock: lock | RLock, name: str | None, /) -> None: ...

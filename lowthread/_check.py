@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from sys import _getframe
 
+from lowthread._load import lib
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +21,12 @@ if TYPE_CHECKING:
 
     Listener = Callable[[int, int, int], object]
 
-#: The function that looks, if deadlocks are looked for.
+#: The functions that look at waits which last, such as for deadlocks.
 lookers: list[Listener] = []
+
+# After how many ns each of them does for the first time; and of one that may do so earlier.
+_after: dict[Listener, int] = {}
+_AFTER_AT_MOST = 1_000_000_000
 
 #: The function that keeps a profile, if there is one.
 profilers: list[Listener] = []
@@ -28,13 +34,34 @@ profilers: list[Listener] = []
 #: The function that notes where locks are made, if that is noted.
 makers: list[Callable[[Any], bool]] = []
 
-#: The function that looks in which order locks are taken, if that is looked at.
+#: The functions that are told before a lock is taken: in which order that is done, and for how
+#: long, if somebody wants to know.
 takers: list[Callable[[Any, bool], object]] = []
+
+
+def look_after(look: Listener, ns: int | None) -> None:
+    """Have waits without a timeout call `look` when they have lasted.
+
+    And again when they have lasted for twice as long, and so on.
+
+    ns: for how long; 0: for a second at most. None: not any more.
+    """
+    if ns is None:
+        _after.pop(look, None)
+    else:
+        _after[look] = ns
+    lookers[:] = [*_after]
+    after = max(_after.values(), default=0)
+    if 0 in _after.values():
+        after = after or _AFTER_AT_MOST
+        while after > _AFTER_AT_MOST:  # such that the others have their time, too
+            after //= 2
+    lib.lt_check_after(after)
 
 
 def check(address: int, kind: int, since: int) -> None:
     """Have somebody look whether the calling thread's wait can end; it may raise, to end it."""
-    for look in lookers[:1]:
+    for look in lookers[:]:
         look(address, kind, since)
 
 
@@ -51,7 +78,7 @@ def made(lock: Any) -> bool:
 
 def taking(lock: Any, may_wait: bool) -> None:
     """Tell of a try to take a lock, which may wait for ever; it may raise, to end that."""
-    for look in takers[:1]:
+    for look in takers[:]:
         look(lock, may_wait)
 
 

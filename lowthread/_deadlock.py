@@ -14,8 +14,8 @@ from types import GetSetDescriptorType
 
 from lowthread._arguments import FOREVER
 from lowthread._builtin import unannotated
-from lowthread._check import is_inside, lookers
-from lowthread._hooks import report_or_raise
+from lowthread._check import is_inside, look_after
+from lowthread._hooks import is_of_a_handler, report_or_raise
 from lowthread._interpreter import _get_main_thread_ident
 from lowthread._load import ffi, lib, native
 from lowthread._never import can_be_released_by_a_handler, is_last_thread
@@ -112,8 +112,9 @@ def detect_deadlocks(
     after: the seconds after which they look, an int or a float; None: they do not any more.
     on_deadlock: "report" prints what was found to `sys.stderr`, once. "raise" ends one of the
     waits, that of the thread which has found it, with `DeadlockError`, also where it is not
-    certain (see `Deadlock`). A callable is called in
-    that thread with a `Deadlock`; what it raises ends the wait.
+    certain (see `Deadlock`); but where a `threading.Condition` takes back its lock after a wait,
+    which is reported, since whoever called `wait` is going to release that. A callable is called
+    in that thread with a `Deadlock`; what it raises ends the wait.
 
     Found are threads that wait for each other, for locks or to join each other, and that all
     threads of the process wait without a timeout, if it has no others than Python's and the main
@@ -127,8 +128,7 @@ def detect_deadlocks(
     """
     global _reaction, _after
     if after is None:
-        lookers.clear()
-        lib.lt_check_after(0)
+        look_after(_look, None)
         return
     if not isinstance(after, (int, float)):
         raise TypeError(f"after must be a number of seconds or None, not {type(after).__name__}")
@@ -143,13 +143,14 @@ def detect_deadlocks(
     import warnings  # noqa: F401
 
     _after = max(1, int(after * 1e9))
-    lookers[:] = [_look]
-    lib.lt_check_after(_after)
+    look_after(_look, _after)
 
 
 def _look(address: int, kind: int, since: int) -> None:
     me, now = lib.lt_ident(), lib.lt_now()
     if is_inside(_looking, me):  # to look, or to tell, takes a lock
+        return
+    if now - since < _after * 15 // 16:  # it is asked for others, too
         return
     known = _next_looks.get(me)
     if known is not None and known[0] == since and now < known[1]:
@@ -383,7 +384,9 @@ def _with_statements(frame: FrameType) -> list[Any]:
             with warnings.catch_warnings():  # they were told when it was compiled
                 warnings.simplefilter("ignore")
                 tree = ast.parse("".join(linecache.getlines(name, frame.f_globals)))
-        except (SyntaxError, ValueError, RecursionError):
+        except Exception as error:  # it is no source, or the program's own loader raises
+            if is_of_a_handler(error):
+                raise
             tree = ast.Module([], [])
         _trees[name] = [n for n in ast.walk(tree) if isinstance(n, (ast.With, ast.AsyncWith))]
     line = frame.f_lineno

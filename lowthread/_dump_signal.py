@@ -8,6 +8,7 @@ handler is in C, and tells a thread that waits for nothing else, one of lowthrea
 from __future__ import annotations
 
 import _thread as host  # before it can be ours
+import atexit
 import os
 import signal
 from operator import index
@@ -16,7 +17,7 @@ from lowthread._builtin import unannotated
 from lowthread._helper import start_helper
 from lowthread._hooks import report_unraisable
 from lowthread._load import lib
-from lowthread._state import dump
+from lowthread._state import dump, note_stacks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,13 +56,17 @@ def dump_on_signal(signum: SupportsIndex, /) -> None:
     with _lock:
         if not _signals:
             _begin(lib.lt_tell_init())
+        _check(lib.lt_tell_signal(signum), f": signal {signum}")
         if signum not in _signals:
             try:
-                faulthandler.register(signum, 2, chain=False)  # whose handler is called then
+                # Its handler is called then. When the interpreter ends, it puts back the one from
+                # before, which is to be ours, since the default ends the process.
+                faulthandler.register(signum, 2, chain=False)
             except (ValueError, RuntimeError, OSError):  # one for which it has its own, or no such
                 pass
-        _check(lib.lt_tell_signal(signum), f": signal {signum}")
+            _check(lib.lt_tell_signal(signum))
         _signals.add(signum)
+        note_stacks()
         lib.lt_tell_again()  # for the thread to let it through
 
 
@@ -79,6 +84,14 @@ def _check(error: int, what: str = "") -> None:
 def _begin(error: int) -> None:
     _check(error)
     start_helper(_wait)
+
+
+def _at_exit() -> None:
+    if _signals:  # faulthandler is about to forget what its handler needs
+        lib.lt_tell_alone()
+
+
+atexit.register(_at_exit)
 
 
 def _wait() -> None:

@@ -9,6 +9,7 @@ of the hook argument is *function*."), and the order of things is that of CPytho
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from lowthread._load import PYPY
@@ -16,6 +17,7 @@ from lowthread._load import PYPY
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import CodeType
     from typing import Any
 
 _MESSAGE = "Exception ignored in thread started by"
@@ -91,15 +93,37 @@ HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _LIBRARY = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 
 
-def _is_ours(error: BaseException) -> bool:
+def is_of_library(file: str) -> bool:
+    """Return whether a file is of the standard library."""
+    return file.startswith((_LIBRARY, "<frozen ")) and "site-packages" not in file
+
+
+def _codes_of_handlers() -> set[CodeType]:
+    codes = set()
+    for signum in signal.valid_signals():
+        handler: Any = signal.getsignal(signum)
+        handler = getattr(handler, "func", handler)  # a functools.partial
+        for function in (handler, getattr(handler, "__call__", None)):  # noqa: B004
+            code = getattr(function, "__code__", None)
+            if code is not None:
+                codes.add(code)
+    return codes
+
+
+def is_of_a_handler(error: BaseException) -> bool:
+    """Return whether a signal handler raised what was caught in code of ours."""
+    codes: list[CodeType] = []
     traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
+    while traceback is not None:
+        codes.append(traceback.tb_frame.f_code)
         traceback = traceback.tb_next
-    if traceback is None:
+    if not _codes_of_handlers().isdisjoint(codes):
         return True
-    name = traceback.tb_frame.f_code.co_filename
-    is_library = name.startswith((_LIBRARY, "<frozen ")) and "site-packages" not in name
-    return is_library or name.startswith(HERE)
+    # There may be another one by now, or it is in C. Then it is none that is called by us: what is
+    # asked for a line of a program may be the program's own.
+    is_asked = any(code.co_name == "get_source" for code in codes)
+    name = codes[-1].co_filename if codes else HERE
+    return not (is_asked or is_of_library(name) or name.startswith(HERE))
 
 
 def report_or_raise(error: Exception, message: str) -> None:
@@ -108,6 +132,6 @@ def report_or_raise(error: Exception, message: str) -> None:
     Raises it if it is the program's all the same: its signal handlers run between any two
     instructions of the main thread, and what they raise ends what it was about to do.
     """
-    if not _is_ours(error):
+    if is_of_a_handler(error):
         raise error
     report_unraisable(error, message)

@@ -18,10 +18,17 @@ from collections import deque, namedtuple
 from sys import _getframe
 
 from lowthread._builtin import unannotated
-from lowthread._check import is_inside, takers
-from lowthread._hooks import report_or_raise
-from lowthread._load import ffi, lib
-from lowthread._places import calls_of, say_call, tell_of_taking, what_is_known_of
+from lowthread._check import is_inside
+from lowthread._hooks import is_of_library, report_or_raise
+from lowthread._load import lib
+from lowthread._places import (
+    calls_of,
+    has,
+    say_call,
+    tell_no_more_of_taking,
+    tell_of_taking,
+    what_is_known_of,
+)
 from lowthread._reaction import check_reaction, react
 from lowthread._state import Owner, name_of_lock, names_of_threads, say_lock, say_thread
 
@@ -78,8 +85,10 @@ _Step = namedtuple("_Step", "first then thread")
 # How to react.
 _reaction: Any = None
 
-# By thread, in the order of the tries. Only its own thread changes one.
+# By thread, in the order of the tries. Only its own thread changes one, and finds its own: that of
+# one which has ended may have had the same identifier.
 _tries: dict[int, list[_Try]] = {}
+_mine: Any = host._local()
 
 # Which came after which: by class, or by number where both are of one. Changed with `_changing`.
 _steps: dict[Any, dict[Any, _Step]] = {}
@@ -129,6 +138,7 @@ def check_lock_order(
     nothing, and so do all that were created at that place.
 
     To try to take a lock, or for a limited time, is no waiting for ever, and told of nowhere.
+    Nor is it told what the standard library does with locks that all are its own, as `logging`.
     Taking a lock takes some microseconds more meanwhile, and so does making one. That a lock
     which is held all the time keeps others apart is not seen: it is told all the same.
 
@@ -136,15 +146,13 @@ def check_lock_order(
     """
     global _reaction
     if on_inversion is None:
-        takers.clear()
-        tell_of_taking(False)
+        tell_no_more_of_taking(_look)
         return
     check_reaction(on_inversion, "on_inversion", "'report', 'raise', a callable or None")
     _reaction = on_inversion
     import traceback  # noqa: F401  # now, since the first import of a module takes locks
 
-    takers[:] = [_look]
-    tell_of_taking(True)
+    tell_of_taking(_look)
 
 
 def _look(taken: Any, may_wait: bool) -> None:
@@ -167,9 +175,7 @@ def _look(taken: Any, may_wait: bool) -> None:
 
 
 def _has(me: int, made: Made) -> bool:
-    if made.is_rlock:
-        return lib.lt_rlock_owner(ffi.cast("lt_rlock *", made.address)) == me
-    return lib.lt_lock_was_taken_by(ffi.cast("lt_lock *", made.address), me)
+    return has(me, made.address, made.is_rlock)
 
 
 def _find(me: int, taken: Any, may_wait: bool) -> LockOrder | None:
@@ -180,7 +186,9 @@ def _find(me: int, taken: Any, may_wait: bool) -> LockOrder | None:
         if may_wait and not made.is_rlock:
             _signals.add(made.place)
         return None
-    tries = _tries.setdefault(me, [])
+    tries = getattr(_mine, "tries", None)
+    if tries is None:
+        tries = _tries[me] = _mine.tries = []
     had = []
     for one in tries:
         # A strong reference for as long as it is looked at.
@@ -232,8 +240,11 @@ def _note(me: int, before: list[_Try], this: _Try) -> LockOrder | None:
         _changing.release()
     if found is None:
         return None
+    places = {step.first.made.place for step in found}
+    if len(places) > 1 and all(is_of_library(place.call.file) for place in places):
+        return None  # as of `logging`, whose shutdown() has both orders: no program can help it
     mark = object()
-    key = frozenset(step.first.made.place for step in found)
+    key = frozenset(places)
     if _found.setdefault(key, mark) is not mark:
         return None
     return LockOrder(

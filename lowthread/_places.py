@@ -9,15 +9,16 @@ from weakref import ref
 
 from lowthread._backend import RLock, addressof, allocate_lock, backend, lock
 from lowthread._builtin import unannotated
-from lowthread._check import makers
+from lowthread._check import makers, takers
 from lowthread._hooks import HERE
-from lowthread._load import ffi, native
+from lowthread._load import ffi, lib, native
 from lowthread._pylock import _cell_of as cell_of_lock
 from lowthread._pyrlock import _cell_of as cell_of_rlock
 from lowthread._traced import trace_classes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
     from typing import Any
 
@@ -42,6 +43,13 @@ def address_of(thing: Any) -> int | None:
         return id(thing) + _OFFSETS[is_rlock]
     cell_of: Any = cell_of_rlock if is_rlock else cell_of_lock
     return int(ffi.cast("uintptr_t", cell_of(thing)))
+
+
+def has(ident: int, address: int, is_rlock: bool) -> bool:
+    """Return whether a thread took the lock at an address, where there is one, and has it."""
+    if is_rlock:
+        return lib.lt_rlock_owner(ffi.cast("lt_rlock *", address)) == ident
+    return lib.lt_lock_was_taken_by(ffi.cast("lt_lock *", address), ident)
 
 
 #: A call: its file, line and function.
@@ -109,10 +117,10 @@ def _keep(new: Any) -> bool:
 
     number = next(_numbers)
     _made[address] = Made(ref(new, forget), address, type(new) is not lock, place, number)
-    return _is_told_of_taking
+    return bool(takers)
 
 
-_is_wanted = _is_told_of_taking = False
+_is_wanted = _is_timed = False
 
 
 def what_is_known_of(thing: Any) -> Made | None:
@@ -143,17 +151,33 @@ def trace_locks(yes: bool = True, /) -> None:
     _update()
 
 
-def tell_of_taking(yes: bool) -> None:
-    """Have locks that are made from now on call `takers`; or not any more."""
-    global _is_told_of_taking
-    _is_told_of_taking = yes
+def tell_of_taking(listener: Callable[[Any, bool], object], is_timed: bool = False) -> None:
+    """Have locks that are made from now on call it before each try to take them; see _check.py.
+
+    is_timed: also those for which somebody waits from now on; and all tell, to the record of
+    waits, when they are released.
+    """
+    global _is_timed
+    takers[:] = [other for other in takers if other != listener] + [listener]
+    _is_timed = _is_timed or is_timed
+    _update()
+
+
+def tell_no_more_of_taking(
+    listener: Callable[[Any, bool], object], was_timed: bool = False
+) -> None:
+    """Take that back."""
+    global _is_timed
+    takers[:] = [other for other in takers if other != listener]
+    _is_timed = _is_timed and not was_timed
     _update()
 
 
 def _update() -> None:
-    is_on = _is_wanted or _is_told_of_taking
+    is_told = bool(takers)
+    is_on = _is_wanted or is_told
     makers[:] = [_keep] if is_on else []
     if native and backend == "native":
-        native.trace_locks(is_on)
+        native.trace_locks(is_on, is_told)  # and lt_record_begin() has them tell of releases
     else:
-        trace_classes(is_on, _is_told_of_taking)
+        trace_classes(is_on, is_told, _is_timed)

@@ -15,9 +15,18 @@ from operator import attrgetter
 
 from lowthread._builtin import unannotated
 from lowthread._check import is_inside, profilers
+from lowthread._holds import MOST_HOLDS, Holds, ProfileHold, ProfileHoldPlace
 from lowthread._hooks import HERE, report_or_raise
 from lowthread._load import ffi, lib, native
-from lowthread._state import KINDS, idents_of, name_of_lock, names_of_threads, say_lock
+from lowthread._places import tell_no_more_of_taking, tell_of_taking
+from lowthread._state import (
+    KINDS,
+    idents_of,
+    name_of_lock,
+    name_of_thread,
+    names_of_threads,
+    say_lock,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,17 +88,24 @@ SHORTEST = 50_000
 #: How many waits are kept one by one; the rest is in the sums only.
 MOST_WAITS = 200_000
 
-#: Calls of a stack that are kept.
+#: Calls of a stack that are kept; and of one that is to tell where a lock was taken.
 MOST_CALLS = 48
+MOST_CALLS_OF_HOLD = 6
 
 # Of the interpreter's own, since to wait for ours is what is told of here.
 _one = host.allocate_lock()
+
+
+# The profile that is told of locks being taken, if there is one.
+_timed: list[Profile] = []
 
 
 def _after_fork_in_child() -> None:
     global _one
     _one = host.allocate_lock()
     profilers.clear()
+    for profile in _timed[:]:
+        profile._hear_no_more()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
@@ -126,6 +142,15 @@ class _Sums:
                 return min(_length(step), self.worst)
         return self.worst
 
+    def seconds(self) -> tuple[float, float, float, float]:
+        """Return total, median, p99 and worst."""
+        found = self.total, self.quantile(0.5), self.quantile(0.99), self.worst
+        return tuple(ns / 1e9 for ns in found)  # type: ignore[return-value]
+
+    def lock(self) -> str:
+        [(address, (kind, name)), *others] = self.locks.items()
+        return f"several of kind {kind}" if others else say_lock(kind, address, name)
+
 
 def _step(ns: int) -> int:
     """Return on which of the steps a length is, of which each is 1/16 of a power of two wide."""
@@ -144,14 +169,16 @@ class Profile:
 
     __module__ = "lowthread"
 
-    def __init__(self, file: Any = None) -> None:
+    def __init__(self, file: Any = None, holds: bool = False) -> None:
         self._file = None if file is None else os.fspath(file)
         self._save = _saver(self._file) if self._file is not None else None
         self.command = " ".join(getattr(sys, "argv", None) or [""])
         self.begin = self.end = _now() / 1e9
         self.waits: list[ProfileWait] = []
         self.places: list[ProfilePlace] = []
-        self.dropped = self.omitted = self.short = 0
+        self.holds: list[ProfileHold] = []
+        self.hold_places: list[ProfileHoldPlace] = []
+        self.dropped = self.omitted = self.holds_omitted = self.short = 0
         self.short_total = 0.0
         self._has_begun = self._is_running = False
         self._taking = host.allocate_lock()
@@ -167,6 +194,9 @@ class Profile:
         self._wheres: list[str] = []
         self._busy: dict[int, FrameType] = {}
         self._next_look = 0  # at others' frames
+        self._holds = Holds(self._add_hold) if holds else None
+        self._hold_sums: dict[str, _Sums] = {}
+        self._held_at: dict[tuple[int, ...], str] = {}
         self._buffer = ffi.new("lt_wait_done[]", TAKEN_AT)
         self._lost = ffi.new("size_t[]", 1)
 
@@ -188,13 +218,16 @@ class Profile:
             raise RuntimeError("a profile can be begun once")
         if not _one.acquire(False):
             raise RuntimeError("there can be one profile at a time")
-        if not lib.lt_record_begin(ROOM, SHORTEST):
+        if not lib.lt_record_begin(ROOM, SHORTEST, self._holds is not None):
             _one.release()
             raise MemoryError
         self._has_begun = self._is_running = True
         self.begin = _now() / 1e9
         self._learn_names()
         profilers[:] = [self._note]
+        if self._holds is not None:
+            _timed[:] = [self]
+            tell_of_taking(self._note_taking, is_timed=True)
 
     def stop(self) -> None:
         """End; write the file, if there is to be one. Nothing if that was done, or not begun."""
@@ -202,8 +235,12 @@ class Profile:
             return
         self._is_running = False
         profilers.clear()
+        if self._holds is not None:
+            self._hear_no_more()
         with self._taking:
             self._take()
+            if self._holds is not None:
+                self._holds.end(_now())
             numbers = ffi.new("int64_t[]", 2)
             lib.lt_record_short(numbers)
             self.short, self.short_total = numbers[0], numbers[1] / 1e9
@@ -218,12 +255,23 @@ class Profile:
         if self._save is not None:
             self._save(self)
 
+    def _hear_no_more(self) -> None:
+        _timed.clear()
+        tell_no_more_of_taking(self._note_taking, was_timed=True)
+
     # ---- while it runs ----
 
     def _learn_names(self) -> None:
         self._names.update(names_of_threads())
         for ident in idents_of(()):
             self._by_bits[lib.lt_holder_of(ident)] = ident
+
+    def _learn_name(self, me: int) -> None:
+        """Learn the calling thread's name: each time, since another one may have had its ident."""
+        self._by_bits[lib.lt_holder_of(me)] = me
+        name = name_of_thread(me)
+        if name is not None:
+            self._names[me] = name
 
     def _calls(self, frame: FrameType | None, most: int) -> tuple[int, ...]:
         calls: list[int] = []
@@ -252,9 +300,7 @@ class Profile:
         try:
             self._busy[me] = sys._getframe()
             calls = self._calls(sys._getframe(1), MOST_CALLS)
-            if me not in self._names:
-                self._learn_names()
-                self._names.setdefault(me, f"thread {me:#x}")
+            self._learn_name(me)
             owner = self._owner(address, kind)
             place = None
             begin = _now()
@@ -266,15 +312,35 @@ class Profile:
                 now = _now()
                 self._next_look = now + 20 * (now - begin)
             self._begun[me, since] = calls, owner, place, name_of_lock(address)
-            if lib.lt_recorded() >= TAKEN_AT and self._taking.acquire(False):
-                try:
-                    self._take()
-                finally:
-                    self._taking.release()
+            if lib.lt_recorded() >= TAKEN_AT:
+                self._take_if_nobody_does()
         except Exception as error:  # which is not to end the wait
             report_or_raise(error, "Exception ignored in a profile")
         finally:
             self._busy.pop(me, None)
+
+    def _note_taking(self, lock: Any, _: bool) -> None:
+        """Note where the calling thread is about to take a lock."""
+        me = _ident()
+        if self._holds is None or is_inside(self._busy, me):
+            return
+        try:
+            self._busy[me] = sys._getframe()
+            calls = self._calls(sys._getframe(2), MOST_CALLS_OF_HOLD)
+            self._learn_name(me)
+            if self._holds.note(lock, calls) or lib.lt_recorded() >= TAKEN_AT:
+                self._take_if_nobody_does()
+        except Exception as error:  # which is not to have it not taken
+            report_or_raise(error, "Exception ignored in a profile")
+        finally:
+            self._busy.pop(me, None)
+
+    def _take_if_nobody_does(self) -> None:
+        if self._taking.acquire(False):
+            try:
+                self._take()
+            finally:
+                self._taking.release()
 
     def _owner(self, address: int, kind: int) -> int | None:
         if kind == lib.LT_FOR_RLOCK:
@@ -294,14 +360,30 @@ class Profile:
         """Take in what the core has written down; one thread at a time."""
         from struct import iter_unpack
 
+        holds = self._holds
         while True:
+            before = _now()
             count = lib.lt_record_take(self._buffer, TAKEN_AT, self._lost)
             self.dropped += self._lost[0]
+            if holds is not None:
+                holds.take_tries()
             if not count:
+                if holds is not None:
+                    holds.forget(before)
                 return
             data = bytes(ffi.buffer(self._buffer, count * 64))
             for done in iter_unpack("4Q4q", data):
-                _, waiter, _, _, _, since, _, verdict = done
+                lock, waiter, _, _, kind, since, until, verdict = done
+                if verdict == lib.LT_HOLD_ENDS:
+                    if holds is not None:
+                        holds.released(waiter, lock, kind, until)
+                    continue
+                if verdict == lib.LT_HOLD_GOES_ON:
+                    if holds is not None:
+                        holds.goes_on(waiter, lock, until)
+                    continue
+                if holds is not None and verdict == lib.LT_ACQUIRED:
+                    holds.waited(waiter, lock, until)
                 key = waiter, since
                 if verdict == lib.LT_INTERRUPTED:
                     self._unfinished[key] = done  # it goes on, unless a handler has raised
@@ -329,6 +411,24 @@ class Profile:
         wait = waiter, self._thread(waiter), lock, KINDS[kind], name, since / 1e9, until / 1e9
         self.waits.append(
             ProfileWait(*wait, taken, self._thread(owner), self._say_call(place), index)
+        )
+
+    def _add_hold(
+        self, ident: int, lock: int, kind: int, begin: int, end: int, calls: tuple[int, ...]
+    ) -> None:
+        where, name = self._held_at.get(calls), name_of_lock(lock)
+        if where is None:
+            where = self._held_at[calls] = self._where(calls)
+        sums = self._hold_sums.setdefault(where, _Sums())
+        sums.add(end - begin)
+        if len(sums.locks) < 2:
+            sums.locks[lock] = KINDS[kind], name
+        if len(self.holds) >= MOST_HOLDS:
+            self.holds_omitted += 1
+            return
+        times = begin / 1e9, end / 1e9
+        self.holds.append(
+            ProfileHold(ident, self._thread(ident), lock, KINDS[kind], name, *times, where)
         )
 
     def _thread(self, ident: int | None) -> str | None:
@@ -381,6 +481,12 @@ class Profile:
         self.places = [self._place_of(self._wheres[i], self._sums[i]) for i in order]
         self.waits = [wait._replace(place=new[wait.place]) for wait in self.waits]
         self.waits.sort(key=attrgetter("begin"))
+        self.hold_places = [
+            ProfileHoldPlace(where, sums.lock(), sums.count, *sums.seconds())
+            for where, sums in self._hold_sums.items()
+        ]
+        self.hold_places.sort(key=attrgetter("total"), reverse=True)
+        self.holds.sort(key=attrgetter("begin"))
 
     def _place_of(self, where: str, sums: _Sums) -> ProfilePlace:
         calls: tuple[int, ...] = max(sums.stacks.items(), key=_total_of)[0]
@@ -393,17 +499,12 @@ class Profile:
             pair[0] += count
             pair[1] += total
         by_total = sorted(owners.items(), key=_total_of, reverse=True)
-        [(address, (kind, name)), *others] = sums.locks.items()
-        lock = f"several of kind {kind}" if others else say_lock(kind, address, name)
         return ProfilePlace(
             where,
             stack,
-            lock,
+            sums.lock(),
             sums.count,
-            sums.total / 1e9,
-            sums.quantile(0.5) / 1e9,
-            sums.quantile(0.99) / 1e9,
-            sums.worst / 1e9,
+            *sums.seconds(),
             tuple(
                 (thread, place, numbers[0], numbers[1] / 1e9)
                 for (thread, place), numbers in by_total
@@ -413,7 +514,9 @@ class Profile:
     def table(self, most: int = 20) -> str:
         """Return a table of the places where the program waited, the longest total first.
 
-        most: of how many places.
+        And one of where it took locks, if it is known how long they were held.
+
+        most: of how many places each.
         """
         return "".join(_table(self, most))
 
@@ -490,23 +593,34 @@ def _table(profile: Profile, most: int) -> Iterator[str]:
         yield f"  and {profile.short} of less than {SHORTEST // 1000} us each, {total} in all\n"
     if profile.dropped:
         yield f"  and {profile.dropped} for which there was no room\n"
-    if not profile.places:
-        return
-    yield f"{'total':>9} {'waits':>8} {'median':>9} {'p99':>9} {'worst':>9}  where\n"
+    if profile.places:
+        yield _head("waits")
     for place in profile.places[:most]:
-        times = [say_seconds(t) for t in (place.median, place.p99, place.worst)]
-        numbers = [
-            f"{say_seconds(place.total):>9}",
-            f"{place.waits:>8}",
-            *(f"{t:>9}" for t in times),
-        ]
-        yield f"{' '.join(numbers)}  {place.where}, for {place.lock}\n"
+        yield f"{_numbers(place, place.waits)}  {place.where}, for {place.lock}\n"
         for thread, held_at, count_there, held in place.owners[:3]:
             at = f" at {held_at}" if held_at else ""
             share = 100 * held / place.total if place.total else 100 * count_there / place.waits
             yield f"{'':>50}{share:3.0f}% held by {thread}{at}\n"
     if len(profile.places) > most:
         yield f"and {len(profile.places) - most} more places\n"
+    if profile.hold_places:
+        count = sum(held.holds for held in profile.hold_places)
+        total = say_seconds(sum(held.total for held in profile.hold_places))
+        yield f"lowthread: locks were held {count} times, {total} in all\n"
+        yield _head("holds")
+    for held in profile.hold_places[:most]:
+        yield f"{_numbers(held, held.holds)}  {held.where}: {held.lock}\n"
+    if len(profile.hold_places) > most:
+        yield f"and {len(profile.hold_places) - most} more places\n"
+
+
+def _head(what: str) -> str:
+    return f"{'total':>9} {what:>8} {'median':>9} {'p99':>9} {'worst':>9}  where\n"
+
+
+def _numbers(place: ProfilePlace | ProfileHoldPlace, count: int) -> str:
+    times = [say_seconds(t) for t in (place.median, place.p99, place.worst)]
+    return " ".join([f"{say_seconds(place.total):>9}", f"{count:>8}", *(f"{t:>9}" for t in times)])
 
 
 def _saver(path: str) -> Callable[[Profile], None]:
@@ -530,7 +644,7 @@ def _saver(path: str) -> Callable[[Profile], None]:
 
 
 @unannotated
-def profile(file: Any = None) -> Profile:
+def profile(file: Any = None, *, holds: bool = False) -> Profile:
     """Return a profile of where the program waits for locks, for a `with` statement.
 
         with lowthread.profile() as p:
@@ -538,6 +652,8 @@ def profile(file: Any = None) -> Profile:
         print(p.table())
 
     file: a path that it is written to when it ends, as by `Profile.save`; None: to none.
+    holds: whether it is to tell, too, how long locks are held. Of locks that were made before,
+    that is told if somebody waits for them. To take one takes some microseconds more meanwhile.
 
     Only waits are in it: an uncontended lock costs nothing more. Who had a lock is told by who
     took it; where that one was, on CPython, by its innermost call when the wait began, for as many
@@ -546,4 +662,4 @@ def profile(file: Any = None) -> Profile:
 
     Raises ValueError for a file of another kind; to begin a second one, RuntimeError.
     """
-    return Profile(file)
+    return Profile(file, holds)

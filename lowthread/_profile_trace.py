@@ -6,57 +6,71 @@ import gzip
 import json
 import os
 
+from lowthread._holds import in_lanes
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from lowthread._profile import Profile
+    from lowthread._holds import ProfileHold
+    from lowthread._profile import Profile, ProfileWait
 
 
 def trace(profile: Profile) -> bytes:
     """Return a trace in the "JSON object format" of trace events: a track for each thread.
 
+    A second one for holds that overlap others and are not within them, which no track can show.
+
     https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
     """
     pid = os.getpid()
-    numbers: dict[int, int] = {}
+    threads: dict[int, str] = {}
+    slices: dict[int, list[tuple[float, float, dict[str, object]]]] = {}
+    for wait in profile.waits:
+        threads.setdefault(wait.ident, wait.thread)
+        slices.setdefault(wait.ident, []).append((wait.begin, wait.end, _of_wait(profile, wait)))
+    for hold in profile.holds:
+        threads.setdefault(hold.ident, hold.thread)
+        slices.setdefault(hold.ident, []).append((hold.begin, hold.end, _of_hold(hold)))
     events: list[dict[str, object]] = [
         {"ph": "M", "name": "process_name", "pid": pid, "args": {"name": profile.command}}
     ]
-    for wait in profile.waits:
-        if wait.ident not in numbers:
-            numbers[wait.ident] = len(numbers) + 1
-            events.append(
-                {
-                    "ph": "M",
-                    "name": "thread_name",
-                    "pid": pid,
-                    "tid": numbers[wait.ident],
-                    "args": {"name": wait.thread},
-                }
-            )
-        place = profile.places[wait.place]
-        events.append(
-            {
-                "ph": "X",
-                "name": f"wait for {wait.name or wait.kind} at {place.where}",
-                "cat": "lock",
-                "pid": pid,
-                "tid": numbers[wait.ident],
-                "ts": round((wait.begin - profile.begin) * 1e6, 3),
-                "dur": round((wait.end - wait.begin) * 1e6, 3),
-                "args": {
-                    "kind": wait.kind,
-                    "lock": f"{wait.lock:#x}",
-                    "held by": wait.owner,
-                    "held at": wait.owner_place,
-                    "taken": wait.taken,
-                    "stack": list(place.stack),
-                },
-            }
-        )
+    tracks: dict[tuple[int, int], int] = {}
+    for ident, thread in threads.items():
+        for lane, (begin, end, event) in in_lanes(slices[ident]):
+            track = tracks.get((ident, lane))
+            if track is None:
+                track = tracks[ident, lane] = len(tracks) + 1
+                name = thread if lane == 0 else f"{thread}, {lane + 1}"
+                about = {"ph": "M", "name": "thread_name", "pid": pid, "tid": track}
+                events.append({**about, "args": {"name": name}})
+            begin_us, end_us = ((at - profile.begin) * 1e6 for at in (begin, end))
+            times = {"ts": round(begin_us, 3), "dur": round(end_us - begin_us, 3)}
+            events.append({"ph": "X", **event, "cat": "lock", "pid": pid, "tid": track, **times})
     return json.dumps({"traceEvents": events, "displayTimeUnit": "ns"}).encode()
+
+
+def _of_wait(profile: Profile, wait: ProfileWait) -> dict[str, object]:
+    place = profile.places[wait.place]
+    return {
+        "name": f"wait for {wait.name or wait.kind} at {place.where}",
+        "args": {
+            "kind": wait.kind,
+            "lock": f"{wait.lock:#x}",
+            "held by": wait.owner,
+            "held at": wait.owner_place,
+            "taken": wait.taken,
+            "stack": list(place.stack),
+        },
+    }
+
+
+def _of_hold(hold: ProfileHold) -> dict[str, object]:
+    return {
+        "name": f"hold {hold.name or hold.kind}, taken at {hold.place}",
+        "args": {"kind": hold.kind, "lock": f"{hold.lock:#x}"},
+    }
 
 
 # ---- pprof: https://github.com/google/pprof/blob/main/proto/profile.proto ----

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from sys import _getframe
+
+from lowthread._hooks import HERE
 from lowthread._stderr import write
 
 TYPE_CHECKING = False
@@ -23,10 +26,21 @@ def check_reaction(reaction: object, name: str, accepted: str) -> None:
 
 
 def react(reaction: Any, found: Any, error: type[Exception]) -> None:
-    """Call the reaction, raise the error, or print; with `found`, or its text."""
+    """Call the reaction, raise the error, or print; with `found`, or its text.
+
+    Where a `Condition` takes back the lock that it gave back for its wait, it is printed and not
+    raised: who has called `wait` is going to release the lock.
+    """
     if callable(reaction):
         reaction(found)
-    elif reaction == "raise":
+    elif reaction == "raise" and not _is_taken_back():
         raise error(found.text)
     else:
         write(found.text)
+
+
+def _is_taken_back() -> bool:
+    frame = _getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(HERE):
+        frame = frame.f_back
+    return frame.f_code.co_name == "_acquire_restore"

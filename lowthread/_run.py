@@ -64,16 +64,20 @@ lowthread, and `threading`, `queue`, `concurrent.futures` and so on run on it.
                they are started with -E, -I or -S, or without that environment.
   --dump-signal=NAME
                print what every thread does, and waits for, when this signal comes, such as USR1
-  --deadlocks[=SECONDS]
+  --deadlocks[=SECONDS][,raise]
                look for threads that wait for each other, and tell of them on standard error, when
-               a wait without a timeout has lasted that long; 1 second by default
-  --lock-order tell on standard error of locks that are taken in different orders, before threads
-               wait for each other
+               a wait without a timeout has lasted that long; 1 second by default. With raise, end
+               one of these waits with lowthread.DeadlockError instead
+  --lock-order[=raise]
+               tell on standard error of locks that are taken in different orders, before threads
+               wait for each other; with raise, have the call that would take one end with
+               lowthread.LockOrderError instead
   --trace-locks
                note where each lock is created, for the reports of the other options
   --profile[=FILE]
                at the end, print where the program has waited for locks, and who had them; and
                write it to a file: *.html to look at, *.json for Perfetto, *.pb.gz for pprof
+  --holds      with --profile or --top: tell how long locks were held, too
   --top[=SECONDS]
                while the program runs, show that, and who waits now, in the last lines of the
                terminal that standard error is, each second or after as many seconds; elsewhere,
@@ -88,17 +92,17 @@ Options of the interpreter come first: python -X dev -W error -m lowthread progr
 
 def main() -> None:
     """Do what `sys.argv` says."""
-    children = False
-    profile: Profile | None = None
+    given: set[str] = set()  # of those that need no more
+    profile: str | None = None  # its file
     top: float | None = None
     beginnings: list[Callable[[], object]] = [install]
     rest = sys.argv[1:]
     while rest and rest[0].startswith("--"):
         option, _, value = rest.pop(0).partition("=")
-        if option == "--children" and not value:
-            children = True
+        if option in ("--children", "--holds") and not value:
+            given.add(option)
         elif option == "--profile":
-            profile = _profile(option, value)
+            profile = value
         elif option == "--top":
             top = _seconds(option, value) if value else 1.0
         elif option in _BEGIN:
@@ -114,10 +118,9 @@ def main() -> None:
         print(_help())
         return
     run, what, args = _parse_program(rest)
-    if children:
+    beginnings += _profiling(profile, top, "--holds" in given)
+    if "--children" in given:
         _carry_into_children()
-    if profile is not None or top is not None:
-        beginnings.append(partial(_begin_profile, profile or Profile(), top))
     for begin in beginnings:
         begin()
     run(what, args)
@@ -126,11 +129,17 @@ def main() -> None:
 _stderr = cache(KeptStderr)  # made when the first of the options begins
 
 
-def _profile(option: str, value: str) -> Profile:
+def _profiling(file: str | None, top: float | None, holds: bool) -> list[Callable[[], object]]:
+    """Return how to begin a profile, if there is to be one."""
+    if file is None and top is None:
+        if holds:
+            _refuse("--holds goes with --profile or --top")
+        return []
     try:
-        return Profile(value or None)
+        profile = Profile(file or None, holds)
     except ValueError as error:
-        _refuse(f"{option}: {error}")
+        _refuse(f"--profile: {error}")
+    return [partial(_begin_profile, profile, top)]
 
 
 def _begin_profile(profile: Profile, seconds: float | None) -> None:
@@ -156,14 +165,19 @@ def _dump_signal(option: str, value: str, rest: list[str]) -> Callable[[], objec
 
 
 def _deadlocks(option: str, value: str, _: list[str]) -> Callable[[], object]:
-    after = _seconds(option, value) if value else 1.0
-
-    return lambda: detect_deadlocks(after, partial(_report, _stderr()))
+    seconds, comma, word = value.partition(",")
+    if seconds == "raise" and not comma:
+        seconds, word = "", seconds
+    if (comma or word) and word != "raise":
+        _refuse(f"{option} takes seconds and 'raise', not {value!r}")
+    after = _seconds(option, seconds) if seconds else 1.0
+    return lambda: detect_deadlocks(after, "raise" if word else partial(_report, _stderr()))
 
 
 def _lock_order(option: str, value: str, _: list[str]) -> Callable[[], object]:
-    _take_no_value(option, value)
-    return lambda: check_lock_order(partial(_report, _stderr()))
+    if value not in ("", "raise"):
+        _refuse(f"{option} takes 'raise' or no value, not {value!r}")
+    return lambda: check_lock_order("raise" if value else partial(_report, _stderr()))
 
 
 def _trace_locks(option: str, value: str, _: list[str]) -> Callable[[], object]:

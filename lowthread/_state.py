@@ -7,6 +7,7 @@ those who are not looked at.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import namedtuple
 from struct import iter_unpack
@@ -14,7 +15,8 @@ from weakref import ref
 
 from lowthread._arguments import FOREVER
 from lowthread._builtin import unannotated
-from lowthread._hooks import HERE
+from lowthread._check import look_after
+from lowthread._hooks import HERE, is_of_a_handler, report_or_raise
 from lowthread._interpreter import _get_main_thread_ident
 from lowthread._load import ffi, lib, native
 from lowthread._places import address_of, place_of_lock
@@ -136,6 +138,13 @@ def names_of_threads() -> dict[int, str]:
     return {ident: name for ident, name in names.items() if isinstance(name, str)}
 
 
+def name_of_thread(ident: int) -> str | None:
+    """Return what `threading` calls one, or None if it does not know it, or not yet."""
+    thread = getattr(sys.modules.get("threading"), "_active", {}).get(ident)
+    name = vars(thread).get("_name") if thread is not None else None
+    return name if isinstance(name, str) else None
+
+
 def frames_of_threads() -> dict[int, FrameType]:
     if native:
         frames: dict[int, FrameType] = native.current_frames()
@@ -143,6 +152,30 @@ def frames_of_threads() -> dict[int, FrameType]:
     # PyPy's sys._current_frames() looks into frames that the other threads' compiled code has in
     # registers, and may crash.
     return {lib.lt_ident(): sys._getframe()}
+
+
+# Where nobody can look into the frames of others, by thread: since when it waits, and its stack.
+_noted: dict[int, tuple[int, list[str]]] = {}
+
+
+def note_stacks() -> None:
+    """Have threads that wait without a timeout note their stacks for `dump`, if that takes it."""
+    if not native:
+        look_after(_note_stack, 0)
+
+
+def _note_stack(_: int, __: int, since: int) -> None:
+    me = lib.lt_ident()
+    known = _noted.get(me)
+    if known is not None and known[0] == since:  # it is the same for as long as the wait lasts
+        return
+    try:
+        _noted[me] = since, stack_of(sys._getframe(1))
+    except Exception as error:  # which is not to end the wait
+        report_or_raise(error, "Exception ignored in dump_on_signal()")
+
+
+os.register_at_fork(after_in_child=_noted.clear)
 
 
 def name_of_lock(address: int) -> str | None:
@@ -268,7 +301,18 @@ def stack_of(frame: FrameType | None) -> list[str]:
 
     while frame is not None and frame.f_code.co_filename.startswith(HERE):
         frame = frame.f_back
-    return traceback.format_stack(frame) if frame is not None else []
+    if frame is None:
+        return []
+    try:
+        return traceback.format_stack(frame)
+    except Exception as error:  # of the program's own loader, when it was asked for the source
+        if is_of_a_handler(error):
+            raise
+        calls = list(traceback.walk_stack(frame))[::-1]
+        return [
+            f'  File "{call.f_code.co_filename}", line {line}, in {call.f_code.co_name}\n'
+            for call, line in calls
+        ]
 
 
 def _describe() -> Iterator[str]:
@@ -276,17 +320,19 @@ def _describe() -> Iterator[str]:
     states, lost = _states_of(seen), {wait.lock for wait in seen if is_lost(wait)}
     names, frames = names_of_threads(), frames_of_threads()
     waits = {waiter.ident: (state, waiter) for state in states for waiter in state.waiters}
-    frames = {ident: frame for ident, frame in frames.items() if ident not in helpers}
-    others = (idents_of(()) | waits.keys()) - frames.keys()
-    idents: list[int] = [*frames, *sorted(others)]
+    stacks = {i: stack_of(frame) for i, frame in frames.items() if i not in helpers}
+    noted = {wait.waiter: (wait.since, _noted.get(wait.waiter)) for wait in seen}
+    stacks.update((i, n[1]) for i, (since, n) in noted.items() if n is not None and n[0] == since)
+    others = (idents_of(()) | waits.keys()) - stacks.keys()
+    idents: list[int] = [*stacks, *sorted(others)]
     main = _get_main_thread_ident()
     idents.sort(key=lambda ident: ident != main)
     yield f"{len(idents)} threads known, {len(waits)} of them waiting:\n"
     for ident in idents:
         yield f"\nThread {say_thread(ident, names.get(ident))}"
         yield " (main)" if ident == main else ""
-        yield " (most recent call last):\n" if ident in frames else ": its stack is not known\n"
-        yield from stack_of(frames.get(ident))
+        yield " (most recent call last):\n" if ident in stacks else ": its stack is not known\n"
+        yield from stacks.get(ident, ())
         if ident in waits:
             yield _say_wait(*waits[ident], lost)
     if states:
@@ -303,8 +349,9 @@ def dump(file: Writable | None = None) -> None:
 
     file: where to, a text file or what has its `write`; `sys.stderr` by default.
 
-    The stacks are those of `traceback.print_stack`. On PyPy there is only that of the caller:
-    to ask for those of other threads may crash it.
+    The stacks are those of `traceback.print_stack`. On PyPy, where to ask for those of other
+    threads may crash it, there is that of the caller, and after `dump_on_signal` those of threads
+    that have waited without a timeout for a second.
     """
     if file is None:
         file = sys.stderr

@@ -478,6 +478,47 @@ def test_the_option():
         process.communicate()
 
 
+@pytest.mark.parametrize("value", ["raise", "0.2,raise"])
+def test_the_option_to_raise(value):
+    script = "import threading as t; l = t.Lock(); l.acquire(); l.acquire()"
+    process = subprocess.run(
+        [sys.executable, "-m", "lowthread", f"--deadlocks={value}", "-c", script],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=LONG,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert process.returncode == 1
+    assert "lowthread.DeadlockError: lowthread: the only thread waits for ever" in process.stderr
+
+
+def test_a_condition_has_its_lock_when_its_wait_is_over():
+    """That it will not have it back is told, and not raised: its caller is going to release it."""
+    text = said(
+        """
+lowthread.detect_deadlocks(0.1, "raise")
+lock, other = threading.Lock(), threading.Lock()
+condition = threading.Condition(lock)
+def one():
+    with condition:
+        other.acquire()
+        both.wait()
+        condition.wait(0.01)
+def two():
+    both.wait()
+    with lock:
+        time.sleep(0.05)  # the other one is the first to wait, and so to look
+        with other:
+            pass
+start(one), start(two)
+quit_later()
+"""
+    )
+    assert "2 threads wait for each other" in text
+    assert "DeadlockError" not in text
+
+
 # ---- what is in the way of looking ----
 
 HANG = """
@@ -663,6 +704,35 @@ os._exit(0)
 """
     )
     assert "Exception ignored in detect_deadlocks()" in text
+
+
+def test_what_fails_in_the_program_s_own_loader_has_it_told_without_the_source():
+    """It is asked for a line of the source, and is no signal handler."""
+    text = said(
+        """
+class Loader:
+    def get_source(self, name):
+        raise LookupError("no source")
+namespace = {"__name__": "elsewhere", "__loader__": Loader(), "lock": threading.RLock()}
+exec(compile("def take():\\n    with lock: pass\\n", "elsewhere.py", "exec"), namespace)
+def keep():
+    with namespace["lock"]:
+        both.wait()
+        take_other()
+other = threading.RLock()
+def take_other():
+    with other: pass
+def back():
+    with other:
+        both.wait()
+        namespace["take"]()
+start(keep); start(back)
+quit_later()
+"""
+    )
+    assert "found a deadlock: 2 threads" in text
+    assert re.search(r'File "elsewhere.py", line 2, in take\n', text)
+    assert "no source" not in text
 
 
 # ---- arguments ----

@@ -276,3 +276,38 @@ else:
         check=True,
         timeout=LONG,
     )
+
+
+def test_signals_while_the_interpreter_ends():
+    """faulthandler puts back what was there before when it ends; that is not to be the default."""
+    script = "import lowthread; lowthread.dump_on_signal(10); print('ready', flush=True)"
+    for _ in range(10):
+        with subprocess.Popen(
+            [sys.executable, "-c", script.replace("10", str(int(signal.SIGUSR1)))],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        ) as process:
+            assert process.stdout.readline() == b"ready\n"
+            deadline = time.monotonic() + LONG
+            while process.poll() is None and time.monotonic() < deadline:
+                process.send_signal(signal.SIGUSR1)
+            process.kill()
+        assert process.returncode == 0
+
+
+@pytest.mark.skipif(not PYPY, reason="there, each thread's stack is known")
+def test_a_thread_that_has_waited_for_long_tells_its_stack():
+    script = """
+lock = threading.Lock()
+lock.acquire()
+def waits():
+    lock.acquire()
+threading.Thread(target=waits, daemon=True).start()
+time.sleep(1.5)
+ready()
+while True: pass
+"""
+    with Program(script, "--dump-signal", "USR1") as program:
+        text = program.dumped(r"  - waits for lock 0x", waiting=True)
+    assert re.search(r'File ".*", line \d+, in waits\n', text)

@@ -557,3 +557,107 @@ assert sum(map(len, steps.values())) == 60 * 59 // 2
 """
     )
     assert text == ""
+
+
+# ---- what the program has no part in ----
+
+
+def test_locks_of_the_library_among_each_other_are_its_own_affair(tmp_path):
+    """What dictConfig() makes, logging.shutdown() takes in the other order."""
+    path = str(tmp_path / "log")
+    text = said(
+        f"""
+import logging.config
+logging.config.dictConfig({{
+    "version": 1,
+    "handlers": {{"file": {{"class": "logging.FileHandler", "filename": {path!r}}}}},
+    "root": {{"handlers": ["file"], "level": "INFO"}},
+}})
+logging.info("one")
+logging.shutdown()
+logging.config.dictConfig({{"version": 1}})
+"""
+    )
+    assert text == ""
+
+
+def test_two_handlers_that_log_to_each_other_are_told_of():
+    """The library's locks, but the program's order."""
+    text = said(
+        """
+import logging
+class Passing(logging.Handler):
+    def emit(self, record):
+        if self.other is not None:
+            self.other.handle(record)
+one, two = Passing(), Passing()
+record = logging.makeLogRecord({})
+one.other, two.other = two, None
+one.handle(record)
+one.other, two.other = None, one
+two.handle(record)
+"""
+    )
+    assert HEAD in text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_condition_has_its_lock_when_its_wait_is_over(kind):
+    """It takes it back in another order than elsewhere: that is told, but not raised."""
+    text = said(
+        f"""
+a, b = threading.{kind}(), threading.{kind}()
+condition = threading.Condition(a)
+took(a, b)()
+with condition:
+    b.acquire()
+    condition.wait(0.01)
+    b.release()
+took(b)()
+""",
+        '"raise"',
+    )
+    assert (HEAD in text) == (kind == "Lock")  # how an RLock is taken back is not looked at
+
+
+def test_a_thread_has_nothing_from_one_that_had_its_ident():
+    text = said(
+        """
+a, b = threading.Lock(), threading.Lock()
+took(a, b)()
+idents = set()
+def first():
+    idents.add(lowthread.get_ident())
+    b.acquire()
+def second():
+    idents.add(lowthread.get_ident())
+    with a:
+        pass
+for _ in range(20):
+    idents.clear()
+    run(first, second)
+    if len(idents) == 1:
+        break
+    b.release()
+assert len(idents) == 1, "idents are not used again"
+assert lowthread._order.where_taken(idents.pop(), lowthread.addressof(b)) is None
+"""
+    )
+    assert text == ""
+
+
+@pytest.mark.parametrize("seconds", ["", "=raise"])
+def test_the_option_to_raise(seconds):
+    script = "import threading as t; a = t.Lock()\nb = t.Lock()\nwith a, b: pass\nwith b, a: pass"
+    process = subprocess.run(
+        [sys.executable, "-m", "lowthread", f"--lock-order{seconds}", "-c", script],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=LONG,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    raised = r"lowthread\.LockOrderError: lowthread: 2 locks are taken in different orders"
+    assert process.returncode == bool(seconds)
+    assert bool(re.search(raised, process.stderr)) == bool(seconds)
+    assert HEAD in process.stderr

@@ -34,6 +34,7 @@ MORE = ["backend", "__version__", "start", "ThreadHandle", "ThreadStartError"]
 MORE += ["LockOrder", "LockOrderError", "check_lock_order", "trace_locks"]
 MORE += ["Deadlock", "DeadlockError", "detect_deadlocks", "dump_on_signal"]
 MORE += ["Profile", "ProfilePlace", "ProfileWait", "profile"]
+MORE += ["ProfileHold", "ProfileHoldPlace"]
 MORE += ["LockState", "Owner", "Waiter", "dump", "locks", "name_lock"]
 MORE += ["install", "uninstall", "AbandonedLockError", "PythonFinalizationError"]
 

@@ -534,6 +534,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
 /* No m_clear: until the module is freed, its functions can be called. */
 static void module_free(void *module) {
     lt_state *state = PyModule_GetState(module);
+    lt_trace_no_locks(state);
     Py_XDECREF(state->lock_type);
     Py_XDECREF(state->rlock_type);
     Py_XDECREF(state->start_event);
@@ -557,7 +558,7 @@ static PyMethodDef methods[] = {
     {"prepare_exit", prepare_exit, METH_NOARGS, prepare_exit_doc},
     {"set_callbacks", lt_set_callbacks, METH_VARARGS, lt_set_callbacks_doc},
     {"start", start, METH_VARARGS, start_doc},
-    {"trace_locks", lt_trace_locks, METH_O, lt_trace_locks_doc},
+    {"trace_locks", lt_trace_locks, METH_VARARGS, lt_trace_locks_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -39,6 +39,7 @@ typedef struct {
     PyObject *lock_type, *rlock_type;
     PyObject *start_event, *audit, *is_too_late, *report, *refuse;
     PyObject *is_finalizing, *finalization_error, *abandoned, *check, *note, *made, *taking;
+    atomic_bool tells_made, tells_taking; /* see lt_trace_locks_doc */
 } lt_state;
 
 extern PyModuleDef lt_module;
@@ -47,7 +48,8 @@ extern const char lt_set_callbacks_doc[];
 PyObject *lt_set_callbacks(PyObject *module, PyObject *args);
 
 extern const char lt_trace_locks_doc[];
-PyObject *lt_trace_locks(PyObject *module, PyObject *yes);
+PyObject *lt_trace_locks(PyObject *module, PyObject *args);
+void lt_trace_no_locks(lt_state *state);
 
 extern const char lt_current_frames_doc[], lt_fork_hooks_doc[];
 PyObject *lt_current_frames(PyObject *module, PyObject *unused);

@@ -54,6 +54,10 @@ static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs
     int taken = try_lock(self, ns);
     if (taken == 0 && ns > 0) {
         uint32_t marks = marks_of(self);
+        if (!(marks & (SENTINEL | LT_TRACED)) &&
+            lt_tell_taking_untold(self, &((lock_object *)self)->marks, ns) < 0) {
+            return NULL;
+        }
         int how =
             ((marks & SENTINEL) ? LT_IS_SENTINEL : 0) | ((marks & LT_SHARED) ? LT_IS_SHARED : 0);
         taken = lt_wait_for(self, lock_of(self), ns, how);
@@ -63,7 +67,7 @@ static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs
 
 static PyObject *release_once(PyObject *self) {
     lt_lock *lock = lock_of(self);
-    int verdict = is_alone(self) ? lt_lock_release_alone(lock) : lt_lock_release(lock);
+    int verdict = is_alone(self) ? lt_lock_release_alone(lock) : lt_lock_release_told(lock);
     if (verdict == LT_NOT_HELD) {
         PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
         return NULL;

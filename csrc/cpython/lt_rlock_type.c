@@ -48,6 +48,9 @@ static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs
     if (verdict == LT_ACQUIRED || ns == 0) {
         return lt_bool(verdict == LT_ACQUIRED);
     }
+    if (!(marks_of(r) & LT_TRACED) && lt_tell_taking_untold(self, &r->marks, ns) < 0) {
+        return NULL;
+    }
     int taken = wait_for(self, ns, 0);
     if (taken < 0) {
         return NULL;
@@ -65,7 +68,7 @@ static PyObject *not_owned(void) {
 
 static PyObject *release_once(PyObject *self) {
     lt_rlock *r = rlock_of(self);
-    if (lt_rlock_release_as(r, is_alone(r)) == LT_NOT_HELD) {
+    if ((is_alone(r) ? lt_rlock_release_as(r, true) : lt_rlock_release_told(r)) == LT_NOT_HELD) {
         return not_owned();
     }
     return lt_none();
@@ -114,7 +117,7 @@ static PyObject *acquire_restore(PyObject *self, PyObject *args) {
     if (wait_for(self, LT_FOREVER, LT_LEAVES_HANDLERS) < 0) {
         return NULL;
     }
-    lt_rlock_own(rlock_of(self), count, owner);
+    lt_rlock_restored(rlock_of(self), count, owner);
     return lt_none();
 }
 

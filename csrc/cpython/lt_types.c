@@ -191,23 +191,40 @@ static bool may_go_on(PyObject *told, lt_lock *lock, int kind, int64_t since) {
 
 /* ---- telling of locks ---- */
 
-_Atomic bool lt_is_tracing_locks;
+atomic_int lt_tracing_interpreters;
 
 const char lt_trace_locks_doc[] =
-    "trace_locks(yes, /)\n--\n\n"
-    "Have locks that are made from now on tell of themselves then, or not any more: they call\n"
-    "made(lock), which returns whether they are to call taking(lock, may_wait) before each try to\n"
-    "take them.";
+    "trace_locks(when_made, when_taken, /)\n--\n\n"
+    "Have locks that this interpreter makes from now on tell of themselves, or not any more:\n"
+    "when_made: they call made(lock) then, which returns whether they are to tell of more.\n"
+    "when_taken: those that are call taking(lock, may_wait) before each try to take them.";
 
-PyObject *lt_trace_locks(PyObject *module, PyObject *yes) {
-    (void)module;
-    atomic_store_explicit(&lt_is_tracing_locks, yes == Py_True, memory_order_relaxed);
+/* Relaxed: it orders nothing else. */
+static void set_tells_made(lt_state *state, bool yes) {
+    bool was = atomic_exchange_explicit(&state->tells_made, yes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&lt_tracing_interpreters, (int)yes - (int)was, memory_order_relaxed);
+}
+
+PyObject *lt_trace_locks(PyObject *module, PyObject *args) {
+    lt_state *state = PyModule_GetState(module);
+    int when_made, when_taken;
+    if (!PyArg_ParseTuple(args, "pp:trace_locks", &when_made, &when_taken)) {
+        return NULL;
+    }
+    set_tells_made(state, when_made);
+    atomic_store_explicit(&state->tells_taking, when_taken, memory_order_relaxed);
     return lt_none();
+}
+
+void lt_trace_no_locks(lt_state *state) { set_tells_made(state, false); }
+
+static bool is_set(const atomic_bool *flag) {
+    return atomic_load_explicit(flag, memory_order_relaxed);
 }
 
 PyObject *lt_tell_made(PyObject *self, _Atomic uint32_t *marks) {
     lt_state *state = state_of(self);
-    if (state == NULL || state->made == NULL || is_finalizing(state)) {
+    if (state == NULL || !is_set(&state->tells_made) || is_finalizing(state)) {
         return self; /* at the end, what that takes may be gone */
     }
     PyObject *answer = PyObject_CallFunctionObjArgs(state->made, self, NULL);
@@ -222,7 +239,7 @@ PyObject *lt_tell_made(PyObject *self, _Atomic uint32_t *marks) {
 
 int lt_tell_taking(PyObject *self, int64_t ns) {
     lt_state *state = state_of(self);
-    if (state == NULL || state->taking == NULL || is_finalizing(state)) {
+    if (state == NULL || !is_set(&state->tells_taking) || is_finalizing(state)) {
         return 0;
     }
     PyObject *done = PyObject_CallFunctionObjArgs(state->taking, self,
@@ -232,6 +249,15 @@ int lt_tell_taking(PyObject *self, int64_t ns) {
     }
     Py_XDECREF(done);
     return 0;
+}
+
+int lt_tell_taking_untold(PyObject *self, _Atomic uint32_t *marks, int64_t ns) {
+    lt_state *state = lt_is_recording_holds() ? state_of(self) : NULL;
+    if (state == NULL || !is_set(&state->tells_taking)) {
+        return 0;
+    }
+    atomic_fetch_or_explicit(marks, LT_TRACED, memory_order_relaxed);
+    return lt_tell_taking(self, ns);
 }
 
 /* ---- waiting for one ---- */

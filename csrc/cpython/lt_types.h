@@ -21,12 +21,12 @@ enum { LT_ALONE = true };
 #define LT_SHARED UINT32_C(0x80000000) /* native code has the address */
 #define LT_TRACED UINT32_C(0x40000000) /* it tells of itself before it is taken */
 
-/* Whether locks tell of themselves when they are made; see lt_trace_locks(). */
-extern _Atomic bool lt_is_tracing_locks;
+/* In how many interpreters locks tell of themselves when they are made; see lt_trace_locks(). */
+extern atomic_int lt_tracing_interpreters;
 
 static inline bool lt_is_tracing(void) {
     /* Relaxed: who turns it on does not hear of locks that are being made meanwhile. */
-    return atomic_load_explicit(&lt_is_tracing_locks, memory_order_relaxed);
+    return atomic_load_explicit(&lt_tracing_interpreters, memory_order_relaxed) != 0;
 }
 
 /* Tells of one that was just made, and returns it, with the mark LT_TRACED if it is to have that;
@@ -36,6 +36,10 @@ PyObject *lt_tell_made(PyObject *self, _Atomic uint32_t *marks);
 /* Tells of one that is about to be taken; it waits for it for `ns` if it has to.
  * 0, or -1 with an exception: it is not to be. */
 int lt_tell_taking(PyObject *self, int64_t ns);
+
+/* The same of one that has not the mark; it gets it, if there is to be told how long those are
+ * held for which somebody has to wait. */
+int lt_tell_taking_untold(PyObject *self, _Atomic uint32_t *marks, int64_t ns);
 
 /* The address of the core's lock in an instance of the type; from then on it is shared. */
 void *lt_share_lock(PyObject *self);

@@ -2,6 +2,7 @@
 #include "lt_test.h"
 
 #include "lt_record.h"
+#include "lt_rlock.h"
 
 #include <sched.h>
 #include <sys/wait.h>
@@ -22,11 +23,11 @@ static void there_is_none_at_first(void) {
     write_down(0, 1);
     CHECK(lt_record_take(taken, ROOM, &lost) == 0 && lost == 0);
     lt_record_end();
-    CHECK(!lt_record_begin(0, 0) && !lt_is_recording());
+    CHECK(!lt_record_begin(0, 0, false) && !lt_is_recording());
 }
 
 static void what_is_written_is_taken_in_order(void) {
-    CHECK(lt_record_begin(3, 0) && lt_is_recording());
+    CHECK(lt_record_begin(3, 0, false) && lt_is_recording());
     for (uint64_t i = 0; i < 10; i++) {
         write_down(10 * i, 10 * i + 3);
         CHECK(lt_recorded() == 3);
@@ -38,7 +39,7 @@ static void what_is_written_is_taken_in_order(void) {
     CHECK(lt_record_take(taken, ROOM, &lost) == 3 && lost == 2);
     CHECK(lt_record_take(taken, ROOM, &lost) == 0 && lost == 0);
     write_down(0, 1);
-    CHECK(lt_record_begin(2, 0) && lt_recorded() == 0); /* anew */
+    CHECK(lt_record_begin(2, 0, false) && lt_recorded() == 0); /* anew */
     lt_record_end();
     CHECK(!lt_is_recording());
 }
@@ -51,7 +52,7 @@ static void *waits_for(void *lock) {
 
 static void a_wait_is_written_down(void) {
     lt_lock lock = {0};
-    CHECK(lt_record_begin(ROOM, 0));
+    CHECK(lt_record_begin(ROOM, 0, false));
     acquire(&lock);
     CHECK(!lt_lock_try(&lock) && !acquire_within(&lock, 0));
     release(&lock);
@@ -82,7 +83,7 @@ static void a_wait_is_written_down(void) {
 }
 
 static void short_waits_are_counted(void) {
-    CHECK(lt_record_begin(ROOM, 10));
+    CHECK(lt_record_begin(ROOM, 10, false));
     for (int i = 0; i < 3; i++) {
         lt_record(&(lt_wait_done){.since = 100, .until = 107, .verdict = LT_ACQUIRED});
     }
@@ -96,7 +97,7 @@ static void short_waits_are_counted(void) {
     int64_t numbers[2];
     lt_record_short(numbers);
     CHECK(numbers[0] == 3 && numbers[1] == 21);
-    CHECK(lt_record_begin(ROOM, 10));
+    CHECK(lt_record_begin(ROOM, 10, false));
     lt_record_short(numbers);
     CHECK(numbers[0] == 0 && numbers[1] == 0);
     lt_record_end();
@@ -105,7 +106,7 @@ static void short_waits_are_counted(void) {
 static void a_note_is_wanted_when_it_is_not_short_any_more(void) {
     int64_t now = lt_now();
     CHECK(!lt_record_wants_note(0) && lt_record_note_at(now, now) == LT_FOREVER);
-    CHECK(lt_record_begin(ROOM, 1000 * MS));
+    CHECK(lt_record_begin(ROOM, 1000 * MS, false));
     CHECK(lt_record_note_at(now, now) == now + 1000 * MS);
     CHECK(lt_record_note_at(now, now + 1000 * MS) == now + 2000 * MS);
     CHECK(lt_record_wants_note(now - 1000 * MS) && !lt_record_wants_note(now + 1000 * MS));
@@ -126,7 +127,7 @@ static void *notes(void *lock) {
 /* Also one with a timeout: after 5 ms, 10 ms, 20 ms and 40 ms. */
 static void a_wait_that_goes_on_is_interrupted_for_that(void) {
     lt_lock lock = {0};
-    CHECK(lt_record_begin(ROOM, 5 * MS));
+    CHECK(lt_record_begin(ROOM, 5 * MS, false));
     acquire(&lock);
     pthread_t thread = spawn(notes, &lock);
     sleep_ms(60);
@@ -150,7 +151,7 @@ static void *writes(void *unused) {
 static void *begins_and_ends(void *unused) {
     (void)unused;
     for (int i = 0; i < TIMES(2000); i++) {
-        CHECK(lt_record_begin(ROOM, 0));
+        CHECK(lt_record_begin(ROOM, 0, false));
         sched_yield();
         lt_record_end();
     }
@@ -176,13 +177,52 @@ static void many_write_while_it_begins_and_ends(void) {
     }
 }
 
+static bool is_hold(const lt_wait_done *done, const void *lock, int kind, int64_t verdict) {
+    return done->lock == (uintptr_t)lock && done->kind == kind && done->verdict == verdict &&
+           done->waiter == lt_ident() && done->until <= lt_now() &&
+           done->until > lt_now() - 1000 * MS;
+}
+
+static void releases_are_written_down_if_that_is_asked_for(void) {
+    lt_lock lock = {0};
+    lt_rlock r = {0};
+    CHECK(lt_record_begin(ROOM, 10, false) && !lt_is_recording_holds());
+    CHECK(lt_lock_try(&lock));
+    CHECK(lt_lock_release_told(&lock) == LT_RELEASED);
+    lt_record_hold((uintptr_t)&lock, LT_FOR_LOCK, lt_now(), LT_HOLD_ENDS);
+    CHECK(lt_recorded() == 0);
+
+    CHECK(lt_record_begin(ROOM, 1000 * MS, true) && lt_is_recording_holds());
+    CHECK(lt_lock_release_told(&lock) == LT_NOT_HELD);
+    CHECK(lt_rlock_release_told(&r) == LT_NOT_HELD && lt_rlock_release_all(&r) == 0);
+    CHECK(lt_recorded() == 0);
+    acquire(&lock);
+    CHECK(lt_lock_release_told(&lock) == LT_RELEASED);
+    for (int i = 0; i < 3; i++) {
+        CHECK(lt_rlock_try(&r) == LT_ACQUIRED);
+    }
+    CHECK(lt_rlock_release_told(&r) == LT_RELEASED && lt_recorded() == 1); /* it has it still */
+    CHECK(lt_rlock_release_all(&r) == 2);
+    CHECK(lt_lock_try(&r.lock));
+    lt_rlock_restored(&r, 2, lt_ident());
+    CHECK(lt_rlock_release_told(&r) == LT_RELEASED && lt_rlock_release_told(&r) == LT_RELEASED);
+    CHECK(lt_record_take(taken, ROOM, &lost) == 4 && lost == 0);
+    CHECK(is_hold(&taken[0], &lock, LT_FOR_LOCK, LT_HOLD_ENDS));
+    CHECK(is_hold(&taken[1], &r, LT_FOR_RLOCK, LT_HOLD_ENDS));
+    CHECK(is_hold(&taken[2], &r, LT_FOR_RLOCK, LT_HOLD_GOES_ON));
+    CHECK(is_hold(&taken[3], &r, LT_FOR_RLOCK, LT_HOLD_ENDS));
+    lt_record_end();
+    CHECK(!lt_is_recording_holds());
+}
+
 static void a_child_has_none(void) {
-    CHECK(lt_record_begin(ROOM, 0));
+    CHECK(lt_record_begin(ROOM, 0, true));
     write_down(0, 2);
     pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) {
-        bool ok = !lt_is_recording() && lt_recorded() == 0 && lt_record_begin(1, 0);
+        bool ok = !lt_is_recording() && !lt_is_recording_holds() && lt_recorded() == 0 &&
+                  lt_record_begin(1, 0, false);
         _exit(ok ? 0 : 1);
     }
     int status;
@@ -201,6 +241,7 @@ int main(void) {
     RUN(a_note_is_wanted_when_it_is_not_short_any_more);
     RUN(a_wait_that_goes_on_is_interrupted_for_that);
     RUN(many_write_while_it_begins_and_ends);
+    RUN(releases_are_written_down_if_that_is_asked_for);
     RUN(a_child_has_none);
     return 0;
 }
