@@ -20,7 +20,6 @@ void lt_lock_reset(lt_lock *lock);
 extern const int64_t lt_lock_lapse_ns;
 bool lt_lock_was_taken_by(lt_lock *lock, uintptr_t ident);
 bool lt_lock_is_abandoned(lt_lock *lock);
-uintptr_t lt_lock_promised_to(lt_lock *lock);
 uint32_t lt_lock_word(lt_lock *lock);
 typedef struct {
     uint64_t lock, waiter, owner, word;
@@ -31,7 +30,6 @@ typedef struct {
 #define LT_FOR_THREAD ...
 #define LT_HOLDER ...
 void lt_check_after(int64_t ns);
-bool lt_check_is_due(int64_t since, int64_t deadline);
 size_t lt_waits(lt_wait_seen *into, size_t room);
 uint32_t lt_holder_of(uintptr_t ident);
 
@@ -43,7 +41,6 @@ typedef struct {
 #define LT_HOLD_ENDS ...
 #define LT_HOLD_GOES_ON ...
 bool lt_record_begin(size_t room, int64_t shortest, bool holds);
-bool lt_record_wants_note(int64_t since);
 void lt_record_short(int64_t *count_and_total);
 void lt_record_end(void);
 size_t lt_recorded(void);
@@ -99,6 +96,11 @@ lt_handle *lt_handle_next_awaited(uintptr_t awaited_by);
 
 /* lt_prelude.h */
 int lt_acquire(lt_lock *lock, int64_t since, int64_t deadline);
+#define LT_TO_NOTE ...
+#define LT_TO_CHECK ...
+int lt_wait_tells(int64_t since, int64_t deadline);
+typedef struct { uint64_t waiter, owner, bits, owner_bits, recorded; } lt_noted;
+void lt_note(uintptr_t waited_for, int kind, lt_noted *noted);
 int lt_racquire(lt_rlock *r, int64_t since, int64_t deadline);
 int lt_rrestore(lt_rlock *r, unsigned long count, uintptr_t owner, int64_t since,
                 int64_t deadline);

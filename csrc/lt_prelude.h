@@ -72,6 +72,40 @@ static int lt_acquire(lt_lock *lock, int64_t since, int64_t deadline) {
     return lt_lock_acquire_for(lock, &checked, since, deadline, LT_HOOKS);
 }
 
+/* What is to be told of a wait that goes on: LT_TO_NOTE, LT_TO_CHECK or both. */
+enum { LT_TO_NOTE = 1, LT_TO_CHECK = 2 };
+
+static int lt_wait_tells(int64_t since, int64_t deadline) {
+    return (lt_record_wants_note(since) ? LT_TO_NOTE : 0) |
+           (lt_check_is_due(since, deadline) ? LT_TO_CHECK : 0);
+}
+
+/* All that a profile notes of one, in one call, since on PyPy each may have to wait for the GIL
+ * when it is over.  All of one size. */
+typedef struct {
+    uint64_t waiter, owner; /* idents; the latter is 0 if it is not known but by its bits */
+    uint64_t bits, owner_bits; /* of lt_holder_of() */
+    uint64_t recorded;
+} lt_noted;
+
+static void lt_note(uintptr_t waited_for, int kind, lt_noted *noted) {
+    lt_lock *lock = (lt_lock *)waited_for;
+    uint32_t word = kind == LT_FOR_LOCK ? lt_lock_word(lock) & LT_HOLDER : 0;
+    uintptr_t owner = 0;
+    if (kind == LT_FOR_RLOCK) {
+        owner = lt_rlock_owner((lt_rlock *)waited_for);
+    } else if (kind == LT_FOR_THREAD) {
+        owner = lt_handle_ident((lt_handle *)waited_for);
+    } else if (word == 0) {
+        owner = lt_lock_promised_to(lock);
+    }
+    *noted = (lt_noted){.waiter = lt_ident(),
+                        .owner = owner,
+                        .bits = lt_holder_of(lt_ident()),
+                        .owner_bits = word,
+                        .recorded = lt_recorded()};
+}
+
 static int lt_racquire(lt_rlock *r, int64_t since, int64_t deadline) {
     return lt_rlock_acquire_for(r, true, since, deadline, LT_HOOKS);
 }

@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Once is enough, but for who was so late to begin its wait that it is not short already. */
+enum { AGAIN = 64 };
+
 static atomic_bool is_on, has_holds; /* changed with the mutex */
 static lt_mutex mutex;    /* of all below */
 static lt_wait_done *ring; /* of `size`; the oldest is at `first` */
@@ -62,7 +65,7 @@ int64_t lt_record_note_at(int64_t since, int64_t now) {
         return LT_FOREVER;
     }
     while (after <= now - since) {
-        after *= 2;
+        after *= AGAIN;
     }
     return since + after;
 }

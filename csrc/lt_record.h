@@ -37,8 +37,8 @@ bool lt_is_recording_holds(void);
 /* Whether somebody wants to be told of a wait that goes on: when it is not short any more. */
 bool lt_record_wants_note(int64_t since);
 
-/* When that will be, and again when it has lasted twice as long, and so on; LT_FOREVER if nobody
- * does. */
+/* When that will be, and again when it has lasted much longer, and so on; LT_FOREVER if nobody
+ * does: to be asked is to be woken. */
 int64_t lt_record_note_at(int64_t since, int64_t now);
 
 /* For a wait whose caller has looked, and found what it waits for free when it came back. */

@@ -266,9 +266,9 @@ class Profile:
         for ident in idents_of(()):
             self._by_bits[lib.lt_holder_of(ident)] = ident
 
-    def _learn_name(self, me: int) -> None:
+    def _learn_name(self, me: int, bits: int) -> None:
         """Learn the calling thread's name: each time, since another one may have had its ident."""
-        self._by_bits[lib.lt_holder_of(me)] = me
+        self._by_bits[bits] = me
         name = name_of_thread(me)
         if name is not None:
             self._names[me] = name
@@ -290,34 +290,40 @@ class Profile:
 
     def _note(self, address: int, kind: int, since: int) -> None:
         """Note where the calling thread is, and who has what it waits for; once for each wait."""
-        me = _ident()
-        if is_inside(
-            self._busy, me
-        ):  # to note it, or what a finalizer does meanwhile, has to wait
-            return
-        if (me, since) in self._begun:
+        noted = ffi.new("lt_noted *")
+        lib.lt_note(address, kind, noted)
+        me = noted.waiter
+        # To note it, or what a finalizer does meanwhile, may have to wait.
+        if is_inside(self._busy, me) or (me, since) in self._begun:
             return
         try:
             self._busy[me] = sys._getframe()
             calls = self._calls(sys._getframe(1), MOST_CALLS)
-            self._learn_name(me)
-            owner = self._owner(address, kind)
-            place = None
-            begin = _now()
-            if native and owner and begin >= self._next_look:
-                frames = native.current_frames()
-                place = self._calls(frames.get(owner), 1)
-                frames = None
-                # It costs the more, the more threads there are.
-                now = _now()
-                self._next_look = now + 20 * (now - begin)
+            self._learn_name(me, noted.bits)
+            owner = self._owner(noted.owner, noted.owner_bits)
+            place = self._call_of(owner) if owner else None
             self._begun[me, since] = calls, owner, place, name_of_lock(address)
-            if lib.lt_recorded() >= TAKEN_AT:
+            if noted.recorded >= TAKEN_AT:
                 self._take_if_nobody_does()
         except Exception as error:  # which is not to end the wait
             report_or_raise(error, "Exception ignored in a profile")
         finally:
             self._busy.pop(me, None)
+
+    def _call_of(self, ident: int) -> tuple[int, ...] | None:
+        """Return in which call a thread is, if it is time to look at others' frames."""
+        if not native:
+            return None
+        begin = _now()
+        if begin < self._next_look:
+            return None
+        frames = native.current_frames()
+        call = self._calls(frames.get(ident), 1)
+        frames = None
+        # It costs the more, the more threads there are.
+        now = _now()
+        self._next_look = now + 20 * (now - begin)
+        return call
 
     def _note_taking(self, lock: Any, _: bool) -> None:
         """Note where the calling thread is about to take a lock."""
@@ -327,7 +333,7 @@ class Profile:
         try:
             self._busy[me] = sys._getframe()
             calls = self._calls(sys._getframe(2), MOST_CALLS_OF_HOLD)
-            self._learn_name(me)
+            self._learn_name(me, lib.lt_holder_of(me))
             if self._holds.note(lock, calls) or lib.lt_recorded() >= TAKEN_AT:
                 self._take_if_nobody_does()
         except Exception as error:  # which is not to have it not taken
@@ -342,15 +348,10 @@ class Profile:
             finally:
                 self._taking.release()
 
-    def _owner(self, address: int, kind: int) -> int | None:
-        if kind == lib.LT_FOR_RLOCK:
-            return lib.lt_rlock_owner(ffi.cast("lt_rlock *", address)) or None
-        if kind == lib.LT_FOR_THREAD:
-            return lib.lt_handle_ident(ffi.cast("lt_handle *", address)) or None
-        cell = ffi.cast("lt_lock *", address)
-        bits = lib.lt_lock_word(cell) & lib.LT_HOLDER
-        if not bits:
-            return lib.lt_lock_promised_to(cell) or None
+    def _owner(self, owner: int, bits: int) -> int | None:
+        """Return who has it, by what the core tells: its ident, or bits of it."""
+        if owner or not bits:
+            return owner or None
         if bits not in self._by_bits:
             self._learn_names()
             self._by_bits.setdefault(bits, None)

@@ -38,8 +38,9 @@ _TIMED_OUT = lib.LT_TIMED_OUT
 _NOT_HELD = lib.LT_NOT_HELD
 _ABANDONED = lib.LT_ABANDONED
 _is_abandoned = lib.lt_lock_is_abandoned
-_check_is_due = lib.lt_check_is_due
-_wants_note = lib.lt_record_wants_note
+_wait_tells = lib.lt_wait_tells
+_TO_NOTE = lib.LT_TO_NOTE
+_TO_CHECK = lib.LT_TO_CHECK
 _ident = lib.lt_ident
 _kill = signal.pthread_kill
 _cast = ffi.cast
@@ -98,9 +99,10 @@ def check_wait(cell: Pointer, kind: int, since: int, deadline: int) -> None:
 
     Raises what is to end it.
     """
-    if _wants_note(since):
+    told = _wait_tells(since, deadline)
+    if told & _TO_NOTE:
         tell(note, cell, kind, since)
-    if _check_is_due(since, deadline):
+    if told & _TO_CHECK:
         tell(check, cell, kind, since)
 
 

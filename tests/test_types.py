@@ -270,6 +270,7 @@ IN_PYTHON = {
     "lt_wait_done *": {"WaitsDone"},
     "size_t *": {"Sizes"},
     "int64_t *": {"Numbers"},
+    "lt_noted *": {"Noted"},
     "void": {"None"},
     "void *": {"Pointer"},
 }
@@ -287,6 +288,7 @@ class TestFFI:
         assert set(FFI) - there - {"_FFI", "_Lib"} == {
             *("ApiTable", "CInt", "Chars", "HandleCell", "LockCell", "Pointer"),
             *("RLockCell", "TypeInC", "WaitSeen", "WaitsSeen", "WaitsDone", "Sizes", "Numbers"),
+            "Noted",
         }
 
     def test_every_name_of_lib_is_in_the_stub_and_no_other(self):
