@@ -501,12 +501,11 @@ int lt_lock_release_slow(lt_lock *lock) {
 }
 
 int lt_lock_release_told(lt_lock *lock) {
-    int64_t at = lt_now(); /* when it has been released, another may have it already */
-    int verdict = lt_lock_release(lock);
-    if (verdict == LT_RELEASED) {
-        lt_record_hold((uintptr_t)lock, LT_FOR_LOCK, at, LT_HOLD_ENDS);
+    /* Before it is released: then another may have it, and tell of that first. */
+    if (lt_is_recording_holds() && lt_lock_was_taken_by(lock, lt_ident())) {
+        lt_record_hold((uintptr_t)lock, LT_FOR_LOCK, LT_HOLD_ENDS);
     }
-    return verdict;
+    return lt_lock_release(lock);
 }
 
 void lt_lock_reset(lt_lock *lock) {

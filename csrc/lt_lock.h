@@ -154,7 +154,7 @@ uint32_t lt_lock_word(lt_lock *lock);
 bool lt_lock_try_reserved(lt_lock *lock);
 int lt_lock_release_slow(lt_lock *lock);
 
-/* As lt_lock_release(), and tells of it: lt_record_hold(). */
+/* As lt_lock_release(), and tells of it if the caller took it: lt_record_hold(). */
 int lt_lock_release_told(lt_lock *lock);
 
 /* Makes it free, whoever has it.  For `_at_fork_reinit`. */

@@ -195,7 +195,8 @@ static unsigned long lt_rcount(lt_rlock *r) { return lt_rlock_count_of(r, lt_ide
 static sem_t told_or_changed;
 static _Atomic unsigned told; /* how many signals nobody has been told of */
 
-/* When the first of those came that have not been taken notice of; 0: that is to be set. */
+/* When the first of those came that have not been taken notice of, or when the handler from before
+ * was called for them; 0: that is to be set. */
 static _Atomic int64_t told_at;
 
 /* The handlers that were there before, by signal; NULL where there was none. */
@@ -208,8 +209,11 @@ static void tell(int signum) {
     atomic_fetch_add_explicit(&told, 1, memory_order_relaxed);
     if (!atomic_compare_exchange_strong_explicit(&told_at, &first, now, memory_order_relaxed,
                                                  memory_order_relaxed) &&
-        now - first > LT_NS_PER_S) {
-        /* Nobody comes to look: somebody has the GIL. */
+        now - first > LT_NS_PER_S &&
+        atomic_compare_exchange_strong_explicit(&told_at, &first, now, memory_order_relaxed,
+                                                memory_order_relaxed)) {
+        /* Nobody comes to look: somebody has the GIL.  Not again for a second, as that handler may
+         * raise the signal for the one from before it, which is this one. */
         void (*handler)(int) = atomic_load_explicit(&before_us[signum], memory_order_relaxed);
         if (handler != NULL) {
             handler(signum);

@@ -95,10 +95,11 @@ void lt_record(const lt_wait_done *wait) {
     lt_mutex_unlock(&mutex);
 }
 
-void lt_record_hold(uintptr_t lock, int kind, int64_t at, int verdict) {
+void lt_record_hold(uintptr_t lock, int kind, int verdict) {
     if (!lt_is_recording_holds()) {
         return;
     }
+    int64_t at = lt_now();
     lt_wait_done done = {.lock = lock,
                          .waiter = lt_ident(),
                          .kind = kind,

@@ -46,8 +46,8 @@ void lt_record_taken(uintptr_t lock, uintptr_t waiter, int kind, int64_t since);
 
 void lt_record(const lt_wait_done *wait);
 
-/* Of the calling thread. */
-void lt_record_hold(uintptr_t lock, int kind, int64_t at, int verdict);
+/* Of the calling thread, just now; nothing if that was not asked for. */
+void lt_record_hold(uintptr_t lock, int kind, int verdict);
 
 /* How many are in it. */
 size_t lt_recorded(void);

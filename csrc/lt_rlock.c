@@ -19,37 +19,28 @@ int lt_rlock_acquire_for(lt_rlock *r, bool checks, int64_t since, int64_t deadli
     return verdict;
 }
 
-static void tell(lt_rlock *r, int64_t at, int verdict) {
-    lt_record_hold((uintptr_t)r, LT_FOR_RLOCK, at, verdict);
-}
+static void tell(lt_rlock *r, int verdict) { lt_record_hold((uintptr_t)r, LT_FOR_RLOCK, verdict); }
 
 int lt_rlock_release_told(lt_rlock *r) {
-    int64_t at = lt_now();
-    int verdict = lt_rlock_release(r);
-    if (verdict == LT_RELEASED && lt_rlock_count_of(r, lt_ident()) == 0) {
-        tell(r, at, LT_HOLD_ENDS);
+    if (lt_is_recording_holds() && lt_rlock_count_of(r, lt_ident()) == 1) {
+        tell(r, LT_HOLD_ENDS);
     }
-    return verdict;
+    return lt_rlock_release(r);
 }
 
 unsigned long lt_rlock_release_all(lt_rlock *r) {
     unsigned long count = lt_rlock_count_of(r, lt_ident());
     if (count != 0) {
-        int64_t at = lt_is_recording_holds() ? lt_now() : 0;
+        tell(r, LT_HOLD_ENDS);
         lt_rlock_own(r, 0, 0);
         lt_lock_release(&r->lock);
-        if (at != 0) {
-            tell(r, at, LT_HOLD_ENDS);
-        }
     }
     return count;
 }
 
 void lt_rlock_restored(lt_rlock *r, unsigned long count, uintptr_t owner) {
     lt_rlock_own(r, count, owner);
-    if (lt_is_recording_holds()) {
-        tell(r, lt_now(), LT_HOLD_GOES_ON);
-    }
+    tell(r, LT_HOLD_GOES_ON);
 }
 
 void lt_rlock_reset(lt_rlock *r) {

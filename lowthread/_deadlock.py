@@ -21,7 +21,7 @@ from lowthread._load import ffi, lib, native
 from lowthread._never import can_be_released_by_a_handler, is_last_thread
 from lowthread._order import where_taken
 from lowthread._places import address_of, place_of_lock
-from lowthread._reaction import check_reaction, react
+from lowthread._reaction import check_reaction, is_taken_back, react
 from lowthread._state import (
     KINDS,
     LOST,
@@ -113,8 +113,9 @@ def detect_deadlocks(
     on_deadlock: "report" prints what was found to `sys.stderr`, once. "raise" ends one of the
     waits, that of the thread which has found it, with `DeadlockError`, also where it is not
     certain (see `Deadlock`); but where a `threading.Condition` takes back its lock after a wait,
-    which is reported, since whoever called `wait` is going to release that. A callable is called
-    in that thread with a `Deadlock`; what it raises ends the wait.
+    which is reported, since whoever called `wait` is going to release that, and the next thread
+    that finds it raises. A callable is called in that thread with a `Deadlock`; what it raises
+    ends the wait.
 
     Found are threads that wait for each other, for locks or to join each other, and that all
     threads of the process wait without a timeout, if it has no others than Python's and the main
@@ -269,7 +270,10 @@ def _find(me: int, mine: Wait, now: int) -> Deadlock | None:
 
 def _is_news(waits: list[Wait]) -> bool:
     mark = object()
-    return _found.setdefault(frozenset((w.waiter, w.since) for w in waits), mark) is mark
+    key = frozenset((w.waiter, w.since) for w in waits)
+    if _reaction == "raise" and is_taken_back():  # it is told, and another one is to raise
+        key |= {(0, 0)}
+    return _found.setdefault(key, mark) is mark
 
 
 def _report(

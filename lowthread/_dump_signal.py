@@ -11,6 +11,7 @@ import _thread as host  # before it can be ours
 import atexit
 import os
 import signal
+from contextlib import suppress
 from operator import index
 
 from lowthread._builtin import unannotated
@@ -56,14 +57,18 @@ def dump_on_signal(signum: SupportsIndex, /) -> None:
     with _lock:
         if not _signals:
             _begin(lib.lt_tell_init())
+        is_new = signum not in _signals
+        # faulthandler's handler is called then. When the interpreter ends, it puts back the one
+        # from before, which is to be ours, since the default ends the process. It raises for a
+        # signal for which it has its own, or that is none.
+        errors = ValueError, RuntimeError, OSError
+        if is_new:
+            with suppress(*errors):
+                faulthandler.unregister(signum)
         _check(lib.lt_tell_signal(signum), f": signal {signum}")
-        if signum not in _signals:
-            try:
-                # Its handler is called then. When the interpreter ends, it puts back the one from
-                # before, which is to be ours, since the default ends the process.
+        if is_new:
+            with suppress(*errors):
                 faulthandler.register(signum, 2, chain=False)
-            except (ValueError, RuntimeError, OSError):  # one for which it has its own, or no such
-                pass
             _check(lib.lt_tell_signal(signum))
         _signals.add(signum)
         note_stacks()

@@ -132,9 +132,11 @@ class Holds:
         latest can be the one that took the lock.
         """
         for key, tries in list(self._tries.items()):
-            while len(tries) > 1 and tries[1].at < before:
+            while tries and tries[0].at < before:
+                if (len(tries) < 2 or tries[1].at >= before) and tries[0].ref() is not None:
+                    break
                 tries.popleft()
-            if tries[0].ref() is None:
+            if not tries:
                 del self._tries[key]
         for key in [key for key, last in self._left.items() if last.ref() is None]:
             del self._left[key]

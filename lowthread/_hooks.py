@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from functools import partial
 
 from lowthread._load import PYPY
 
@@ -102,7 +103,8 @@ def _codes_of_handlers() -> set[CodeType]:
     codes = set()
     for signum in signal.valid_signals():
         handler: Any = signal.getsignal(signum)
-        handler = getattr(handler, "func", handler)  # a functools.partial
+        while isinstance(handler, partial):
+            handler = handler.func
         for function in (handler, getattr(handler, "__call__", None)):  # noqa: B004
             code = getattr(function, "__code__", None)
             if code is not None:

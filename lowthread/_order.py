@@ -138,7 +138,7 @@ def check_lock_order(
     nothing, and so do all that were created at that place.
 
     To try to take a lock, or for a limited time, is no waiting for ever, and told of nowhere.
-    Nor is it told what the standard library does with locks that all are its own, as `logging`.
+    Nor is it told what a module of the standard library does with locks of its own, as `logging`.
     Taking a lock takes some microseconds more meanwhile, and so does making one. That a lock
     which is held all the time keeps others apart is not seen: it is told all the same.
 
@@ -241,7 +241,8 @@ def _note(me: int, before: list[_Try], this: _Try) -> LockOrder | None:
     if found is None:
         return None
     places = {step.first.made.place for step in found}
-    if len(places) > 1 and all(is_of_library(place.call.file) for place in places):
+    files = {place.call.file for place in places}
+    if len(places) > 1 and len(files) == 1 and is_of_library(*files):
         return None  # as of `logging`, whose shutdown() has both orders: no program can help it
     mark = object()
     key = frozenset(places)

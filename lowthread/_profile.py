@@ -332,7 +332,7 @@ class Profile:
             return
         try:
             self._busy[me] = sys._getframe()
-            calls = self._calls(sys._getframe(2), MOST_CALLS_OF_HOLD)
+            calls = self._calls(sys._getframe(), MOST_CALLS_OF_HOLD)
             self._learn_name(me, lib.lt_holder_of(me))
             if self._holds.note(lock, calls) or lib.lt_recorded() >= TAKEN_AT:
                 self._take_if_nobody_does()

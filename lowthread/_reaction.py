@@ -7,8 +7,12 @@ from sys import _getframe
 from lowthread._hooks import HERE
 from lowthread._stderr import write
 
+# Where to.
+_write: Callable[[str], object] = write
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
@@ -33,13 +37,20 @@ def react(reaction: Any, found: Any, error: type[Exception]) -> None:
     """
     if callable(reaction):
         reaction(found)
-    elif reaction == "raise" and not _is_taken_back():
+    elif reaction == "raise" and not is_taken_back():
         raise error(found.text)
     else:
-        write(found.text)
+        _write(found.text)
 
 
-def _is_taken_back() -> bool:
+def report_with(write: Callable[[str], object]) -> None:
+    """Have it printed by that, and not on `sys.stderr`."""
+    global _write
+    _write = write
+
+
+def is_taken_back() -> bool:
+    """Return whether it is a `Condition` that takes back its lock."""
     frame = _getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(HERE):
         frame = frame.f_back

@@ -29,6 +29,7 @@ from lowthread._load import PYPY
 from lowthread._order import check_lock_order
 from lowthread._places import trace_locks
 from lowthread._profile import Profile
+from lowthread._reaction import report_with
 from lowthread._stderr import KeptStderr
 from lowthread._top import Top
 from lowthread._version import __version__
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
     from typing import Any, NoReturn
-
-    from lowthread._deadlock import Deadlock
-    from lowthread._order import LockOrder
 
     Run = Callable[[str, list[str]], None]
 
@@ -171,13 +169,13 @@ def _deadlocks(option: str, value: str, _: list[str]) -> Callable[[], object]:
     if (comma or word) and word != "raise":
         _refuse(f"{option} takes seconds and 'raise', not {value!r}")
     after = _seconds(option, seconds) if seconds else 1.0
-    return lambda: detect_deadlocks(after, "raise" if word else partial(_report, _stderr()))
+    return partial(_begin_reports, detect_deadlocks, after, "raise" if word else "report")
 
 
 def _lock_order(option: str, value: str, _: list[str]) -> Callable[[], object]:
     if value not in ("", "raise"):
         _refuse(f"{option} takes 'raise' or no value, not {value!r}")
-    return lambda: check_lock_order("raise" if value else partial(_report, _stderr()))
+    return partial(_begin_reports, check_lock_order, "raise" if value else "report")
 
 
 def _trace_locks(option: str, value: str, _: list[str]) -> Callable[[], object]:
@@ -193,8 +191,9 @@ _BEGIN: dict[str, Callable[[str, str, list[str]], Callable[[], object]]] = {
 }
 
 
-def _report(stderr: KeptStderr, found: Deadlock | LockOrder) -> None:
-    stderr.write(found.text)
+def _begin_reports(begin: Callable[..., object], *args: object) -> None:
+    report_with(_stderr().write)
+    begin(*args)
 
 
 def _take_no_value(option: str, value: str) -> None:

@@ -278,9 +278,23 @@ else:
     )
 
 
-def test_signals_while_the_interpreter_ends():
+@pytest.mark.skipif(PYPY, reason="there is no call of C there that keeps the GIL")
+def test_a_program_that_has_faulthandler_call_the_handler_before():
+    """Which is ours, whose handler before is faulthandler's."""
+    register = "import faulthandler\nfaulthandler.register(signal.SIGUSR1, chain=True)\n"
+    program = Program(register + KEEPS_THE_GIL, "--dump-signal", "USR1")
+    with program:
+        for _ in range(4):
+            os.kill(program.process.pid, signal.SIGUSR1)
+            time.sleep(0.6)
+        program.read_until(r"line \d+ in keeps_it\n")
+        assert program.process.poll() is None
+
+
+@pytest.mark.parametrize("before", ["", "import faulthandler; faulthandler.register(10); "])
+def test_signals_while_the_interpreter_ends(before):
     """faulthandler puts back what was there before when it ends; that is not to be the default."""
-    script = "import lowthread; lowthread.dump_on_signal(10); print('ready', flush=True)"
+    script = f"{before}import lowthread; lowthread.dump_on_signal(10); print('ready', flush=True)"
     for _ in range(10):
         with subprocess.Popen(
             [sys.executable, "-c", script.replace("10", str(int(signal.SIGUSR1)))],

@@ -177,6 +177,35 @@ assert mine[0].end <= holds[1].begin <= holds[1].end <= mine[1].begin, holds
     assert result.code == 0, result.err
 
 
+def test_a_lock_that_is_a_signal_is_held_by_nobody():
+    """Also where who releases it has tried to take it, or had taken it before."""
+    with lowthread.profile(holds=True) as p:
+        lock = lowthread.allocate_lock()
+
+        def release_it():
+            assert not lock.acquire(False)
+            lock.release()
+
+        def take_it():
+            lock.acquire()
+
+        lock.acquire()
+        assert lowthread.start(release_it).join(LONG)
+        taker = lowthread.start(take_it)
+        assert taker.join(LONG)
+        lock.release()
+    assert of(p, lock) == []
+
+
+def test_a_thread_that_runs_nothing_but_a_method_in_c():
+    with lowthread.profile(holds=True) as p:
+        lock = lowthread.allocate_lock()
+        thread = lowthread.start(lock.acquire)
+        assert thread.join(LONG)
+        wait_until(lock.locked, "taken")
+    assert [hold.ident for hold in of(p, lock)] == [thread.ident]
+
+
 def test_what_another_thread_releases_is_no_hold():
     with lowthread.profile(holds=True) as p:
         lock = lowthread.allocate_lock()

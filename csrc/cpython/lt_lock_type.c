@@ -67,7 +67,9 @@ static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs
 
 static PyObject *release_once(PyObject *self) {
     lt_lock *lock = lock_of(self);
-    int verdict = is_alone(self) ? lt_lock_release_alone(lock) : lt_lock_release_told(lock);
+    int verdict = is_alone(self)                 ? lt_lock_release_alone(lock)
+                  : (marks_of(self) & LT_TRACED) ? lt_lock_release_told(lock)
+                                                 : lt_lock_release(lock);
     if (verdict == LT_NOT_HELD) {
         PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
         return NULL;

@@ -68,7 +68,9 @@ static PyObject *not_owned(void) {
 
 static PyObject *release_once(PyObject *self) {
     lt_rlock *r = rlock_of(self);
-    if ((is_alone(r) ? lt_rlock_release_as(r, true) : lt_rlock_release_told(r)) == LT_NOT_HELD) {
+    int verdict =
+        (marks_of(r) & LT_TRACED) ? lt_rlock_release_told(r) : lt_rlock_release_as(r, is_alone(r));
+    if (verdict == LT_NOT_HELD) {
         return not_owned();
     }
     return lt_none();

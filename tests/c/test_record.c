@@ -189,7 +189,7 @@ static void releases_are_written_down_if_that_is_asked_for(void) {
     CHECK(lt_record_begin(ROOM, 10, false) && !lt_is_recording_holds());
     CHECK(lt_lock_try(&lock));
     CHECK(lt_lock_release_told(&lock) == LT_RELEASED);
-    lt_record_hold((uintptr_t)&lock, LT_FOR_LOCK, lt_now(), LT_HOLD_ENDS);
+    lt_record_hold((uintptr_t)&lock, LT_FOR_LOCK, LT_HOLD_ENDS);
     CHECK(lt_recorded() == 0);
 
     CHECK(lt_record_begin(ROOM, 1000 * MS, true) && lt_is_recording_holds());
