@@ -72,12 +72,14 @@ static int lt_acquire(lt_lock *lock, int64_t since, int64_t deadline) {
     return lt_lock_acquire_for(lock, &checked, since, deadline, LT_HOOKS);
 }
 
-/* What is to be told of a wait that goes on: LT_TO_NOTE, LT_TO_CHECK or both. */
-enum { LT_TO_NOTE = 1, LT_TO_CHECK = 2 };
+/* What is to be done in a wait that goes on; the last if the caller may be the main thread. */
+enum { LT_TO_NOTE = 1, LT_TO_CHECK = 2, LT_TO_RUN_HANDLERS = 4 };
 
 static int lt_wait_tells(int64_t since, int64_t deadline) {
+    uintptr_t main = lt_main_ident(); /* 0: not known */
     return (lt_record_wants_note(since) ? LT_TO_NOTE : 0) |
-           (lt_check_is_due(since, deadline) ? LT_TO_CHECK : 0);
+           (lt_check_is_due(since, deadline) ? LT_TO_CHECK : 0) |
+           (main == 0 || main == lt_ident() ? LT_TO_RUN_HANDLERS : 0);
 }
 
 /* All that a profile notes of one, in one call, since on PyPy each may have to wait for the GIL

@@ -13,7 +13,7 @@ from lowthread._final import Final, name_of, no_pickle
 from lowthread._hooks import report_unraisable
 from lowthread._load import ffi, lib, native
 from lowthread._never import LAST_WAIT, is_last_thread, too_late_for
-from lowthread._pylock import check_wait, run_signal_handlers
+from lowthread._pylock import go_on
 from lowthread._start import start_thread
 
 TYPE_CHECKING = False
@@ -62,8 +62,7 @@ def join(cell: HandleCell, ns: int) -> bool:
             raise RuntimeError("thread not started")
         if verdict == lib.LT_IS_SELF:
             raise RuntimeError("Cannot join current thread")
-        run_signal_handlers()
-        check_wait(cell, lib.LT_FOR_THREAD, since, deadline)
+        go_on(cell, lib.LT_FOR_THREAD, since, deadline)
 
 
 def wait_to_join(timeout: float | SupportsIndex | None) -> int:

@@ -41,6 +41,7 @@ _is_abandoned = lib.lt_lock_is_abandoned
 _wait_tells = lib.lt_wait_tells
 _TO_NOTE = lib.LT_TO_NOTE
 _TO_CHECK = lib.LT_TO_CHECK
+_TO_RUN_HANDLERS = lib.LT_TO_RUN_HANDLERS
 _ident = lib.lt_ident
 _kill = signal.pthread_kill
 _cast = ffi.cast
@@ -90,16 +91,22 @@ def wait_for(
             deadline = VERY_LONG
         # A signal handler may be due. If it raises, the lock is not held, and if it does
         # not, the wait goes on to the same deadline, in the same place of the queue.
-        run_signal_handlers()
-        check_wait(cell, kind, since, deadline)
+        go_on(cell, kind, since, deadline)
 
 
-def check_wait(cell: Pointer, kind: int, since: int, deadline: int) -> None:
-    """Tell of a wait that goes on, and look whether it can end, if that is asked for.
+def go_on(cell: Pointer, kind: int, since: int, deadline: int) -> None:
+    """Do what is due in a wait that goes on; raise what is to end it.
 
-    Raises what is to end it.
+    Have the interpreter run signal handlers, if this is its main thread. It would between any two
+    instructions, but not in 3.13 in the child of a fork by another thread than the main one; this
+    has it look in any case. On PyPy it is a signal that is none. Then tell of the wait, and look
+    whether it can end, if that is asked for.
     """
     told = _wait_tells(since, deadline)
+    if check_signals:
+        check_signals()
+    elif told & _TO_RUN_HANDLERS:
+        _kill(_ident(), 0)
     if told & _TO_NOTE:
         tell(note, cell, kind, since)
     if told & _TO_CHECK:
@@ -138,21 +145,8 @@ def prepare_to_wait(
         return wait_for(lock, cell, FOREVER, wait, kind)
     refuse_if_abandoned(lock, cell)
     if not is_new:
-        run_signal_handlers()
-        check_wait(cell, kind, since, VERY_LONG)
+        go_on(cell, kind, since, VERY_LONG)
     return False
-
-
-def run_signal_handlers() -> None:
-    """Have the interpreter run those that are due, if this is its main thread.
-
-    It would between any two instructions, but not in 3.13 in the child of a fork by another
-    thread than the main one; this has it look in any case. On PyPy it is a signal that is none.
-    """
-    if check_signals:
-        check_signals()
-    else:
-        _kill(_ident(), 0)
 
 
 def _prepare(self: lock, since: int, is_new: bool) -> bool:
