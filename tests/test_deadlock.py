@@ -504,10 +504,11 @@ def one():
     with condition:
         other.acquire()
         both.wait()
-        condition.wait(0.01)
+        condition.wait()
 def two():
     both.wait()
-    with lock:
+    with condition:
+        condition.notify()
         time.sleep(0.05)  # the other one is the first to wait, and so to look
         with other:
             pass
