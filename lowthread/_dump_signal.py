@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 _allocate_lock = host.allocate_lock
 _lock = _allocate_lock()
 
+# Whoever prints has it. When the interpreter ends, nobody is to be stopped with a file's own lock:
+# that would end the process, as `sys.stderr` is flushed then.
+_printing = _allocate_lock()
+_is_over = False
+
 _signals: set[int] = set()
 
 # Where to; None: to `sys.stderr`, as it is by then.
@@ -92,8 +97,12 @@ def _begin(error: int) -> None:
 
 
 def _at_exit() -> None:
-    if _signals:  # faulthandler is about to forget what its handler needs
-        lib.lt_tell_alone()
+    global _is_over
+    _is_over = True
+    if _signals:
+        lib.lt_tell_alone()  # faulthandler is about to forget what its handler needs
+        if _printing.acquire(True, 5):  # it may be stuck in a file that nobody reads
+            _printing.release()
 
 
 atexit.register(_at_exit)
@@ -103,15 +112,21 @@ def _wait() -> None:
     while True:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _signals.copy())
         if lib.lt_await_told():  # several that came at once are one
-            try:
-                dump(_file)
-            except Exception as error:  # the next signal is to be heard all the same
-                report_unraisable(error, "Exception ignored in dump_on_signal()")
+            with _printing:
+                if not _is_over:
+                    _print()
+
+
+def _print() -> None:
+    try:
+        dump(_file)
+    except Exception as error:  # the next signal is to be heard all the same
+        report_unraisable(error, "Exception ignored in dump_on_signal()")
 
 
 def _after_fork_in_child() -> None:
-    global _lock
-    _lock = _allocate_lock()
+    global _lock, _printing
+    _lock, _printing = _allocate_lock(), _allocate_lock()
     if _signals:
         _begin(lib.lt_tell_init())
 
