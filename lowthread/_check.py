@@ -21,11 +21,9 @@ if TYPE_CHECKING:
 
     Listener = Callable[[int, int, int], object]
 
-#: The functions that look at waits which last, such as for deadlocks.
-lookers: list[Listener] = []
-
-# After how many ns each of them does for the first time; and of one that may do so earlier.
-_after: dict[Listener, int] = {}
+#: The functions that look at waits which last, such as for deadlocks, and after how many ns each
+#: does for the first time; 0: after a second at most.
+lookers: dict[Listener, int] = {}
 _AFTER_AT_MOST = 1_000_000_000
 
 #: The function that keeps a profile, if there is one.
@@ -44,15 +42,14 @@ def look_after(look: Listener, ns: int | None) -> None:
 
     And again when they have lasted for twice as long, and so on.
 
-    ns: for how long; 0: for a second at most. None: not any more.
+    ns: for how long, as in `lookers`; None: not any more.
     """
     if ns is None:
-        _after.pop(look, None)
+        lookers.pop(look, None)
     else:
-        _after[look] = ns
-    lookers[:] = [*_after]
-    after = max(_after.values(), default=0)
-    if 0 in _after.values():
+        lookers[look] = ns
+    after = max(lookers.values(), default=0)
+    if 0 in lookers.values():
         after = after or _AFTER_AT_MOST
         while after > _AFTER_AT_MOST:  # such that the others have their time, too
             after //= 2
@@ -61,7 +58,7 @@ def look_after(look: Listener, ns: int | None) -> None:
 
 def check(address: int, kind: int, since: int) -> None:
     """Have somebody look whether the calling thread's wait can end; it may raise, to end it."""
-    for look in lookers[:]:
+    for look in [*lookers]:
         look(address, kind, since)
 
 

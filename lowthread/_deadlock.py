@@ -21,7 +21,7 @@ from lowthread._load import ffi, lib, native
 from lowthread._never import can_be_released_by_a_handler, is_last_thread
 from lowthread._order import where_taken
 from lowthread._places import address_of, place_of_lock
-from lowthread._reaction import check_reaction, is_taken_back, react
+from lowthread._reaction import check_reaction, is_taken_back, react, report_with
 from lowthread._state import (
     KINDS,
     LOST,
@@ -137,6 +137,7 @@ def detect_deadlocks(
         raise ValueError(f"after must be a positive number of seconds, not {after!r}")
     check_reaction(on_deadlock, "on_deadlock", "'report', 'raise' or a callable")
     _reaction = on_deadlock
+    report_with(DeadlockError, None)
     # Now, since the first import of a module takes locks.
     import ast  # noqa: F401
     import linecache  # noqa: F401

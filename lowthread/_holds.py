@@ -16,7 +16,7 @@ from lowthread._places import address_of, has
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Any
 
 # As in lowthread/_state.py.
@@ -79,7 +79,7 @@ class Holds:
         self._not_before: dict[Any, int] = {}
 
     def note(self, lock: Any, calls: Any) -> bool:
-        """Note that the calling thread is about to take a lock; return whether to `take` soon."""
+        """Note that the calling thread is about to take a lock; return whether to take it in."""
         address, me = address_of(lock), _ident()
         if address is None or has(me, address, issubclass(type(lock), RLock)):
             return False
@@ -90,19 +90,32 @@ class Holds:
         return len(noted) >= MOST_TRIES
 
     def take_tries(self) -> None:
-        """Take in what threads have noted. To be called after what the core has written is read,
-        and before `released` and the like: what was released had been noted before.
+        """Take in what threads have noted.
+
+        To be called when what the core has written is read, and before `take`: what was released
+        had been noted before.
         """
         for ident, noted in list(self._noted.items()):
             for _ in range(len(noted)):
                 one = noted.popleft()
                 self._tries.setdefault((ident, one.lock), deque()).append(one)
 
-    def waited(self, ident: int, lock: int, until: int) -> None:
-        """A wait for the lock was over, and the thread had it."""
-        self._not_before[ident, lock] = until
+    def take(self, ident: int, lock: int, kind: int, at: int, verdict: int) -> bool:
+        """Take in one thing that the core has written down; return whether it is of a wait."""
+        if verdict == lib.LT_HOLD_ENDS:
+            self._end(ident, lock, kind, at)
+        elif verdict == lib.LT_HOLD_GOES_ON:  # after it was given back as Condition.wait does
+            last = self._left.pop((ident, lock), None)
+            if last is not None:
+                tries = self._tries.setdefault((ident, lock), deque())
+                tries.appendleft(last._replace(at=at))
+        else:
+            if verdict == lib.LT_ACQUIRED:
+                self._not_before[ident, lock] = at
+            return True
+        return False
 
-    def released(self, ident: int, lock: int, kind: int, at: int) -> None:
+    def _end(self, ident: int, lock: int, kind: int, at: int) -> None:
         key = ident, lock
         tries, last = self._tries.get(key), None
         while tries and tries[0].at <= at:
@@ -113,13 +126,6 @@ class Holds:
             self._add(ident, lock, kind, self._begin(key, last, at), at, last.calls)
             self._left[key] = last
         self._not_before[lock] = at
-        self._not_before.pop(key, None)
-
-    def goes_on(self, ident: int, lock: int, at: int) -> None:
-        """The thread has it again, after it had given it back as `Condition.wait` does."""
-        last = self._left.pop((ident, lock), None)
-        if last is not None:
-            self._tries.setdefault((ident, lock), deque()).appendleft(last._replace(at=at))
 
     def _begin(self, key: tuple[int, int], last: _Try, end: int) -> int:
         latest: int = max(last.at, self._not_before.get(key, 0), self._not_before.get(key[1], 0))
@@ -140,8 +146,8 @@ class Holds:
                 del self._tries[key]
         for key in [key for key, last in self._left.items() if last.ref() is None]:
             del self._left[key]
-        if len(self._not_before) > 4 * (len(self._tries) + MOST_TRIES):
-            self._not_before.clear()
+        oldest = min([before, *(tries[0].at for tries in self._tries.values())])
+        self._not_before = {key: at for key, at in self._not_before.items() if at > oldest}
 
     def end(self, now: int) -> None:
         """Add those that go on."""
@@ -155,22 +161,3 @@ class Holds:
                 kind = lib.LT_FOR_RLOCK if is_rlock else lib.LT_FOR_LOCK
                 begin = self._begin((ident, address), last, now)
                 self._add(ident, address, kind, begin, now, last.calls)
-
-
-def in_lanes(slices: list[Any]) -> Iterator[tuple[int, Any]]:
-    """Return (lane, slice) of each, such that in a lane one that overlaps another is within it.
-
-    slices: (begin, end, ...); those of one thread.
-    """
-    lanes: list[list[Any]] = []
-    for one in sorted(slices, key=lambda s: (s[0], -s[1])):
-        for number in range(len(lanes) + 1):
-            if number == len(lanes):
-                lanes.append([])
-            open_ends = lanes[number]
-            while open_ends and open_ends[-1] <= one[0]:
-                open_ends.pop()
-            if not open_ends or one[1] <= open_ends[-1]:
-                open_ends.append(one[1])
-                yield number, one
-                break

@@ -103,7 +103,7 @@ def _codes_of_handlers() -> set[CodeType]:
     codes = set()
     for signum in signal.valid_signals():
         handler: Any = signal.getsignal(signum)
-        while isinstance(handler, partial):
+        if isinstance(handler, partial):  # of which one in another is one
             handler = handler.func
         for function in (handler, getattr(handler, "__call__", None)):  # noqa: B004
             code = getattr(function, "__code__", None)

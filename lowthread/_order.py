@@ -29,7 +29,7 @@ from lowthread._places import (
     tell_of_taking,
     what_is_known_of,
 )
-from lowthread._reaction import check_reaction, react
+from lowthread._reaction import check_reaction, react, report_with
 from lowthread._state import Owner, name_of_lock, names_of_threads, say_lock, say_thread
 
 TYPE_CHECKING = False
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any, Literal
 
-    from lowthread._places import Call, Made
+    from lowthread._places import Call
 
 # As in lowthread/_state.py.
 # pyright: reportUntypedNamedTuple=false
@@ -150,6 +150,7 @@ def check_lock_order(
         return
     check_reaction(on_inversion, "on_inversion", "'report', 'raise', a callable or None")
     _reaction = on_inversion
+    report_with(LockOrderError, None)
     import traceback  # noqa: F401  # now, since the first import of a module takes locks
 
     tell_of_taking(_look)
@@ -174,15 +175,11 @@ def _look(taken: Any, may_wait: bool) -> None:
         _looking.pop(me, None)
 
 
-def _has(me: int, made: Made) -> bool:
-    return has(me, made.address, made.is_rlock)
-
-
 def _find(me: int, taken: Any, may_wait: bool) -> LockOrder | None:
     made = what_is_known_of(taken)
     if made is None:
         return None
-    if _has(me, made):
+    if has(me, made.address, made.is_rlock):
         if may_wait and not made.is_rlock:
             _signals.add(made.place)
         return None
@@ -193,7 +190,9 @@ def _find(me: int, taken: Any, may_wait: bool) -> LockOrder | None:
     for one in tries:
         # A strong reference for as long as it is looked at.
         other = one.made.ref()
-        if other is not None and other is not taken and _has(me, one.made):
+        if other is None or other is taken:
+            continue
+        if has(me, one.made.address, one.made.is_rlock):
             had.append(one)
     this = _Try(made, calls_of(_getframe(2), MOST_CALLS))
     kept = [one for one in tries if one.made.number != made.number]

@@ -120,7 +120,8 @@ def _keep(new: Any) -> bool:
     return bool(takers)
 
 
-_is_wanted = _is_timed = False
+_is_wanted = False
+_timed: Any = None  # of `takers`, the one that is to be told of releases, too
 
 
 def what_is_known_of(thing: Any) -> Made | None:
@@ -157,19 +158,16 @@ def tell_of_taking(listener: Callable[[Any, bool], object], is_timed: bool = Fal
     is_timed: also those for which somebody waits from now on; and all tell, to the record of
     waits, when they are released.
     """
-    global _is_timed
+    global _timed
     takers[:] = [other for other in takers if other != listener] + [listener]
-    _is_timed = _is_timed or is_timed
+    if is_timed:
+        _timed = listener
     _update()
 
 
-def tell_no_more_of_taking(
-    listener: Callable[[Any, bool], object], was_timed: bool = False
-) -> None:
+def tell_no_more_of_taking(listener: Callable[[Any, bool], object]) -> None:
     """Take that back."""
-    global _is_timed
     takers[:] = [other for other in takers if other != listener]
-    _is_timed = _is_timed and not was_timed
     _update()
 
 
@@ -180,4 +178,4 @@ def _update() -> None:
     if native and backend == "native":
         native.trace_locks(is_on, is_told)  # and lt_record_begin() has them tell of releases
     else:
-        trace_classes(is_on, is_told, _is_timed)
+        trace_classes(is_on, is_told, _timed in takers)

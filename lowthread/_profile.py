@@ -95,7 +95,6 @@ MOST_CALLS_OF_HOLD = 6
 # Of the interpreter's own, since to wait for ours is what is told of here.
 _one = host.allocate_lock()
 
-
 # The profile that is told of locks being taken, if there is one.
 _timed: list[Profile] = []
 
@@ -257,7 +256,7 @@ class Profile:
 
     def _hear_no_more(self) -> None:
         _timed.clear()
-        tell_no_more_of_taking(self._note_taking, was_timed=True)
+        tell_no_more_of_taking(self._note_taking)
 
     # ---- while it runs ----
 
@@ -375,16 +374,8 @@ class Profile:
             data = bytes(ffi.buffer(self._buffer, count * 64))
             for done in iter_unpack("4Q4q", data):
                 lock, waiter, _, _, kind, since, until, verdict = done
-                if verdict == lib.LT_HOLD_ENDS:
-                    if holds is not None:
-                        holds.released(waiter, lock, kind, until)
+                if holds is not None and not holds.take(waiter, lock, kind, until, verdict):
                     continue
-                if verdict == lib.LT_HOLD_GOES_ON:
-                    if holds is not None:
-                        holds.goes_on(waiter, lock, until)
-                    continue
-                if holds is not None and verdict == lib.LT_ACQUIRED:
-                    holds.waited(waiter, lock, until)
                 key = waiter, since
                 if verdict == lib.LT_INTERRUPTED:
                     self._unfinished[key] = done  # it goes on, unless a handler has raised

@@ -6,11 +6,9 @@ import gzip
 import json
 import os
 
-from lowthread._holds import in_lanes
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
     from lowthread._holds import ProfileHold
@@ -49,6 +47,25 @@ def trace(profile: Profile) -> bytes:
             times = {"ts": round(begin_us, 3), "dur": round(end_us - begin_us, 3)}
             events.append({"ph": "X", **event, "cat": "lock", "pid": pid, "tid": track, **times})
     return json.dumps({"traceEvents": events, "displayTimeUnit": "ns"}).encode()
+
+
+def in_lanes(slices: list[Any]) -> Iterator[tuple[int, Any]]:
+    """Return (lane, slice) of each, such that in a lane one that overlaps another is within it.
+
+    slices: (begin, end, ...); those of one thread.
+    """
+    lanes: list[list[Any]] = []
+    for one in sorted(slices, key=lambda s: (s[0], -s[1])):
+        for number in range(len(lanes) + 1):
+            if number == len(lanes):
+                lanes.append([])
+            open_ends = lanes[number]
+            while open_ends and open_ends[-1] <= one[0]:
+                open_ends.pop()
+            if not open_ends or one[1] <= open_ends[-1]:
+                open_ends.append(one[1])
+                yield number, one
+                break
 
 
 def _of_wait(profile: Profile, wait: ProfileWait) -> dict[str, object]:

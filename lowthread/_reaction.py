@@ -7,8 +7,8 @@ from sys import _getframe
 from lowthread._hooks import HERE
 from lowthread._stderr import write
 
-# Where to.
-_write: Callable[[str], object] = write
+# Where to, by what may be raised instead, where it is not `sys.stderr`.
+_writers: dict[type[Exception], Callable[[str], object]] = {}
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,13 +40,15 @@ def react(reaction: Any, found: Any, error: type[Exception]) -> None:
     elif reaction == "raise" and not is_taken_back():
         raise error(found.text)
     else:
-        _write(found.text)
+        _writers.get(error, write)(found.text)
 
 
-def report_with(write: Callable[[str], object]) -> None:
-    """Have it printed by that, and not on `sys.stderr`."""
-    global _write
-    _write = write
+def report_with(error: type[Exception], write: Callable[[str], object] | None) -> None:
+    """Have what may be raised as that error printed by a function; None: on `sys.stderr`."""
+    if write is None:
+        _writers.pop(error, None)
+    else:
+        _writers[error] = write
 
 
 def is_taken_back() -> bool:

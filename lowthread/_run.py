@@ -22,11 +22,11 @@ from importlib.machinery import BuiltinImporter, SourceFileLoader, SourcelessFil
 from importlib.util import MAGIC_NUMBER
 from runpy import _run_module_as_main  # type: ignore[attr-defined]  # what `python -m` calls
 
-from lowthread._deadlock import detect_deadlocks
+from lowthread._deadlock import DeadlockError, detect_deadlocks
 from lowthread._dump_signal import dump_on_signal, dump_to
 from lowthread._install import install
 from lowthread._load import PYPY
-from lowthread._order import check_lock_order
+from lowthread._order import LockOrderError, check_lock_order
 from lowthread._places import trace_locks
 from lowthread._profile import Profile
 from lowthread._reaction import report_with
@@ -169,13 +169,15 @@ def _deadlocks(option: str, value: str, _: list[str]) -> Callable[[], object]:
     if (comma or word) and word != "raise":
         _refuse(f"{option} takes seconds and 'raise', not {value!r}")
     after = _seconds(option, seconds) if seconds else 1.0
-    return partial(_begin_reports, detect_deadlocks, after, "raise" if word else "report")
+    reaction = "raise" if word else "report"
+    return partial(_begin_reports, DeadlockError, detect_deadlocks, after, reaction)
 
 
 def _lock_order(option: str, value: str, _: list[str]) -> Callable[[], object]:
     if value not in ("", "raise"):
         _refuse(f"{option} takes 'raise' or no value, not {value!r}")
-    return partial(_begin_reports, check_lock_order, "raise" if value else "report")
+    reaction = "raise" if value else "report"
+    return partial(_begin_reports, LockOrderError, check_lock_order, reaction)
 
 
 def _trace_locks(option: str, value: str, _: list[str]) -> Callable[[], object]:
@@ -191,9 +193,9 @@ _BEGIN: dict[str, Callable[[str, str, list[str]], Callable[[], object]]] = {
 }
 
 
-def _begin_reports(begin: Callable[..., object], *args: object) -> None:
-    report_with(_stderr().write)
+def _begin_reports(error: type[Exception], begin: Callable[..., object], *args: object) -> None:
     begin(*args)
+    report_with(error, _stderr().write)
 
 
 def _take_no_value(option: str, value: str) -> None:

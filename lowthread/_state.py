@@ -134,14 +134,18 @@ def seen_waits() -> list[Wait]:
 def names_of_threads() -> dict[int, str]:
     """Return what `threading` calls its threads, without its lock and what others derived."""
     active = getattr(sys.modules.get("threading"), "_active", {})
-    names = {ident: vars(thread).get("_name") for ident, thread in active.copy().items()}
-    return {ident: name for ident, name in names.items() if isinstance(name, str)}
+    names = {ident: _name_of(thread) for ident, thread in active.copy().items()}
+    return {ident: name for ident, name in names.items() if name is not None}
 
 
 def name_of_thread(ident: int) -> str | None:
     """Return what `threading` calls one, or None if it does not know it, or not yet."""
     thread = getattr(sys.modules.get("threading"), "_active", {}).get(ident)
-    name = vars(thread).get("_name") if thread is not None else None
+    return None if thread is None else _name_of(thread)
+
+
+def _name_of(thread: Any) -> str | None:
+    name = vars(thread).get("_name")
     return name if isinstance(name, str) else None
 
 
@@ -321,8 +325,10 @@ def _describe() -> Iterator[str]:
     names, frames = names_of_threads(), frames_of_threads()
     waits = {waiter.ident: (state, waiter) for state in states for waiter in state.waiters}
     stacks = {i: stack_of(frame) for i, frame in frames.items() if i not in helpers}
-    noted = {wait.waiter: (wait.since, _noted.get(wait.waiter)) for wait in seen}
-    stacks.update((i, n[1]) for i, (since, n) in noted.items() if n is not None and n[0] == since)
+    for wait in seen:
+        since, stack = _noted.get(wait.waiter, (None, []))
+        if since == wait.since:
+            stacks[wait.waiter] = stack
     others = (idents_of(()) | waits.keys()) - stacks.keys()
     idents: list[int] = [*stacks, *sorted(others)]
     main = _get_main_thread_ident()

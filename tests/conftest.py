@@ -72,15 +72,21 @@ class Process:
 
 def run_script(script, *args, timeout=LONG, python=(sys.executable,), **options):
     """Run a script, given by its path or its text; a hang ends with a dump of its stacks."""
-    command = [*python, "-X", "faulthandler"]
-    if isinstance(script, pathlib.Path):
-        command.append(str(script))
-    else:
-        command += ["-c", textwrap.dedent(script)]
+    how = [script] if isinstance(script, pathlib.Path) else ["-c", textwrap.dedent(script)]
+    return _run([*python, "-X", "faulthandler", *how, *args], timeout, options)
+
+
+def run_lowthread(*args, timeout=LONG, **options):
+    """Run `python -m lowthread` with these arguments, in the same way."""
+    command = [sys.executable, "-X", "faulthandler", "-m", "lowthread", *args]
+    return _run(command, timeout, options)
+
+
+def _run(command, timeout, options):
     options.setdefault("env", {**os.environ, "PYTHONPATH": str(ROOT)})
     options.setdefault("start_new_session", True)  # to end its children with it
     process = subprocess.Popen(
-        [*command, *map(str, args)],
+        [*map(str, command)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -7,7 +7,7 @@ import sys
 import threading
 
 import pytest
-from conftest import LONG, ROOT, run_script
+from conftest import LONG, ROOT, run_lowthread, run_script
 
 import lowthread
 
@@ -481,16 +481,32 @@ def test_the_option():
 @pytest.mark.parametrize("value", ["raise", "0.2,raise"])
 def test_the_option_to_raise(value):
     script = "import threading as t; l = t.Lock(); l.acquire(); l.acquire()"
-    process = subprocess.run(
-        [sys.executable, "-m", "lowthread", f"--deadlocks={value}", "-c", script],
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=LONG,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert process.returncode == 1
-    assert "lowthread.DeadlockError: lowthread: the only thread waits for ever" in process.stderr
+    process = run_lowthread(f"--deadlocks={value}", "-c", script)
+    assert process.code == 1
+    assert "lowthread.DeadlockError: lowthread: the only thread waits for ever" in process.err
+
+
+def test_where_a_program_s_own_report_goes():
+    """Where it has its sys.stderr, also if an option of the command line has said otherwise."""
+    script = """
+import io, os, sys, threading, time, lowthread
+lowthread.detect_deadlocks(0.1)
+sys.stderr = io.StringIO()
+a, b = threading.RLock(), threading.RLock()
+both = threading.Barrier(2)
+def take(one, other):
+    with one:
+        both.wait()
+        other.acquire()
+for pair in (a, b), (b, a):
+    threading.Thread(target=take, args=pair, daemon=True).start()
+while "found a deadlock" not in sys.stderr.getvalue():
+    time.sleep(0.01)
+os._exit(7)
+"""
+    process = run_lowthread("--deadlocks", "--lock-order", "-c", script)
+    assert process.code == 7
+    assert "found a deadlock" not in process.err
 
 
 def test_a_condition_has_its_lock_when_its_wait_is_over():
@@ -647,6 +663,7 @@ os._exit(0)
     )
 
 
+@pytest.mark.parametrize("raising", ["raise Ended", "json.loads('{')"])
 @pytest.mark.parametrize("kind", ["Lock", "RLock"])
 @pytest.mark.parametrize(
     "what, function",
@@ -655,17 +672,17 @@ os._exit(0)
         ("lowthread.profile().start()", "lowthread._profile.Profile._owner"),
     ],
 )
-def test_what_a_signal_handler_raises_while_it_looks_ends_the_wait(kind, what, function):
+def test_what_a_signal_handler_raises_while_it_looks_ends_the_wait(kind, what, function, raising):
     """As between any two instructions; it is no fault of ours, to be told and forgotten."""
     owner, _, name = function.rpartition(".")
     run_script(
         f"""
-        import lowthread, signal, threading, time
+        import json, lowthread, signal, threading, time
         lowthread.install()
-        class Ended(Exception):
+        class Ended(ValueError):
             pass
         def handler(*_):
-            raise Ended
+            {raising}
         signal.signal(signal.SIGUSR1, handler)
         plain = {function}
         def interrupted(*args):
@@ -684,7 +701,7 @@ def test_what_a_signal_handler_raises_while_it_looks_ends_the_wait(kind, what, f
         {what}
         try:
             lock.acquire()
-        except Ended:
+        except ValueError:  # which json's is, too
             pass
         else:
             raise AssertionError

@@ -9,9 +9,12 @@ import subprocess
 import sys
 import threading
 import time
+import types
 
 import pytest
-from conftest import LONG, PYPY, ROOT
+from conftest import LONG, PYPY, ROOT, run_script
+
+import lowthread
 
 STUCK = {
     "acquire": "lock = threading.Lock(); lock.acquire(); ready(); lock.acquire()",
@@ -325,3 +328,47 @@ while True: pass
     with Program(script, "--dump-signal", "USR1") as program:
         text = program.dumped(r"  - waits for lock 0x", waiting=True)
     assert re.search(r'File ".*", line \d+, in waits\n', text)
+
+
+def test_who_may_look_earlier_leaves_others_their_time(monkeypatch):
+    """Stacks are noted after a second at most; deadlocks are looked for after a given time."""
+    told = []
+    core = types.SimpleNamespace(lt_check_after=told.append)
+    monkeypatch.setattr(lowthread._check, "lib", core)
+    monkeypatch.setattr(lowthread._check, "lookers", {})
+    look_after, second = lowthread._check.look_after, 1_000_000_000
+    look_after(print, 10 * second)
+    look_after(repr, 0)
+    look_after(print, second // 2)
+    look_after(print, None)
+    look_after(repr, None)
+    assert told == [10 * second, 10 * second // 16, second // 2, second, 0]
+
+
+def test_the_interpreter_ends_when_it_is_printed():
+    """Else the thread is stopped with the file's lock, which the interpreter takes to flush it."""
+    result = run_script(
+        """
+        import io, os, signal, sys, time
+        import lowthread
+
+        class Slow(io.RawIOBase):
+            begun = False
+
+            def writable(self):
+                return True
+
+            def write(self, data, write=os.write, sleep=time.sleep):
+                Slow.begun = True
+                sleep(0.5)
+                return write(2, data)
+
+        sys.stderr = io.TextIOWrapper(io.BufferedWriter(Slow()), line_buffering=True)
+        lowthread.dump_on_signal(signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        while not Slow.begun:
+            time.sleep(0.001)
+        """
+    )
+    assert result.code == 0, result.err
+    assert "(main)" in result.err

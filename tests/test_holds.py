@@ -3,22 +3,24 @@
 import json
 import os
 import re
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
-from conftest import LONG, ROOT, run_script, wait_until
+from conftest import LONG, run_lowthread, run_script, wait_until
 
 import lowthread
-from lowthread._holds import in_lanes
+from lowthread._profile_trace import in_lanes
 
 KINDS = pytest.mark.parametrize("kind", ["lock", "RLock"])
 
 
 def of(profile, lock):
     return [hold for hold in profile.holds if hold.lock == lowthread.addressof(lock)]
+
+
+def is_waited_for(lock):
+    return any(state.address == lowthread.addressof(lock) for state in lowthread.locks())
 
 
 @KINDS
@@ -128,10 +130,7 @@ def test_it_begins_when_the_wait_is_over():
 
         with lock:
             thread = lowthread.start(work)
-            wait_until(
-                lambda: any(s.address == lowthread.addressof(lock) for s in lowthread.locks()),
-                "waiting",
-            )
+            wait_until(lambda: is_waited_for(lock), "waiting")
             time.sleep(0.05)
         assert thread.join(LONG)
     first, second = of(p, lock)
@@ -227,10 +226,7 @@ def test_a_lock_that_was_made_before_is_seen_when_somebody_waits_for_it(kind):
 
         with lock:
             thread = lowthread.start(work)
-            wait_until(
-                lambda: any(s.address == lowthread.addressof(lock) for s in lowthread.locks()),
-                "waiting",
-            )
+            wait_until(lambda: is_waited_for(lock), "waiting")
         assert thread.join(LONG)
         with lock:
             pass
@@ -396,29 +392,18 @@ def test_lanes():
     }
 
 
-def run_with(*options):
-    return subprocess.run(
-        [sys.executable, "-m", "lowthread", *map(str, options)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=LONG,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-
-
 def test_the_option(tmp_path):
     program = tmp_path / "program.py"
     program.write_text("import threading, time\nwith threading.Lock():\n    time.sleep(0.002)\n")
     trace = tmp_path / "trace.json"
-    result = run_with("--holds", f"--profile={trace}", program)
-    assert result.returncode == 0, result.stderr
-    assert re.search(r"program\.py:2 in <module>: lock 0x", result.stderr), result.stderr
+    result = run_lowthread("--holds", f"--profile={trace}", program)
+    assert result.code == 0, result.err
+    assert re.search(r"program\.py:2 in <module>: lock 0x", result.err), result.err
     names = [event["name"] for event in json.loads(trace.read_text())["traceEvents"]]
     assert any(re.search(r"hold lock, taken at .*program\.py:2 in <module>", n) for n in names)
 
 
 def test_the_option_alone_is_refused():
-    result = run_with("--holds", "-c", "pass")
-    assert result.returncode == 2
-    assert result.stderr.startswith("lowthread: --holds goes with --profile or --top\n")
+    result = run_lowthread("--holds", "-c", "pass")
+    assert result.code == 2
+    assert result.err.startswith("lowthread: --holds goes with --profile or --top\n")

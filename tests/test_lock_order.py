@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import LONG, PYPY, ROOT, run_script
+from conftest import LONG, PYPY, ROOT, run_lowthread, run_script
 
 import lowthread
 
@@ -649,15 +649,8 @@ assert lowthread._order.where_taken(idents.pop(), lowthread.addressof(b)) is Non
 @pytest.mark.parametrize("seconds", ["", "=raise"])
 def test_the_option_to_raise(seconds):
     script = "import threading as t; a = t.Lock()\nb = t.Lock()\nwith a, b: pass\nwith b, a: pass"
-    process = subprocess.run(
-        [sys.executable, "-m", "lowthread", f"--lock-order{seconds}", "-c", script],
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=LONG,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    process = run_lowthread(f"--lock-order{seconds}", "-c", script)
     raised = r"lowthread\.LockOrderError: lowthread: 2 locks are taken in different orders"
-    assert process.returncode == bool(seconds)
-    assert bool(re.search(raised, process.stderr)) == bool(seconds)
-    assert HEAD in process.stderr
+    assert process.code == bool(seconds)
+    assert bool(re.search(raised, process.err)) == bool(seconds)
+    assert HEAD in process.err

@@ -85,3 +85,36 @@ except RuntimeError as error:
     assert result.code in (0, -signal.SIGABRT)
     if result.code:
         assert "not the last thread" in result.err
+
+
+def test_each_has_its_own_locks_tell_of_themselves():
+    """Also when another one has no more interest, or is gone."""
+    run_script(
+        "import lowthread"
+        + IMPORT
+        + """
+import sys
+id = interpreters.create("legacy") if sys.version_info >= (3, 13) else (
+    interpreters.create(isolated=False))
+def created():
+    lock = lowthread.allocate_lock()
+    lock.acquire()
+    lowthread.start(lock.acquire)
+    while not (found := [s for s in lowthread.locks() if s.address == lowthread.addressof(lock)]):
+        pass
+    lock.release()
+    return found[0].created
+assert created() is None
+run(id, "import lowthread; lowthread.trace_locks()")
+assert created() is None
+lowthread.trace_locks()
+assert "in created" in created()
+run(id, "lowthread.trace_locks(False)")
+assert "in created" in created()
+run(id, "lowthread.trace_locks()")
+interpreters.destroy(id)
+assert "in created" in created()
+lowthread.trace_locks(False)
+assert created() is None
+"""
+    ).ok()

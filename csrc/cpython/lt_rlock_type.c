@@ -68,8 +68,9 @@ static PyObject *not_owned(void) {
 
 static PyObject *release_once(PyObject *self) {
     lt_rlock *r = rlock_of(self);
-    int verdict =
-        (marks_of(r) & LT_TRACED) ? lt_rlock_release_told(r) : lt_rlock_release_as(r, is_alone(r));
+    int verdict = is_alone(r)                 ? lt_rlock_release_as(r, true)
+                  : (marks_of(r) & LT_TRACED) ? lt_rlock_release_told(r)
+                                              : lt_rlock_release(r);
     if (verdict == LT_NOT_HELD) {
         return not_owned();
     }
