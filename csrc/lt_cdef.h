@@ -40,7 +40,6 @@ typedef struct {
 } lt_wait_done;
 #define LT_HOLD_ENDS ...
 #define LT_HOLD_GOES_ON ...
-bool lt_record_begin(size_t room, int64_t shortest, bool holds);
 void lt_record_short(int64_t *count_and_total);
 void lt_record_end(void);
 size_t lt_recorded(void);
@@ -99,8 +98,10 @@ int lt_acquire(lt_lock *lock, int64_t since, int64_t deadline);
 #define LT_TO_NOTE ...
 #define LT_TO_CHECK ...
 #define LT_TO_RUN_HANDLERS ...
+extern "Python" bool lt_wait_over(const lt_wait_done *wait);
 int lt_wait_tells(int64_t since, int64_t deadline);
-typedef struct { uint64_t waiter, owner, bits, owner_bits, recorded; } lt_noted;
+bool lt_record_from_now(size_t room, int64_t shortest, int64_t noted_after, bool holds);
+typedef struct { uint64_t waiter, owner, owner_bits; } lt_noted;
 void lt_note(uintptr_t waited_for, int kind, lt_noted *noted);
 int lt_racquire(lt_rlock *r, int64_t since, int64_t deadline);
 int lt_rrestore(lt_rlock *r, unsigned long count, uintptr_t owner, int64_t since,

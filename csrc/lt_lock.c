@@ -403,13 +403,22 @@ static int wait_in_queue(bucket *b, waiter *me, bool tries, const lt_hooks *hook
     }
 }
 
+/* Has a wait written down that is over, or that its caller has found to be over when it came back;
+ * returns what is to be returned. */
+static int record(lt_lock *lock, const waiter *me, uintptr_t owner, uint32_t word, int verdict) {
+    return lt_record(&(lt_wait_done){.lock = (uintptr_t)lock,
+                                     .waiter = me->ident,
+                                     .owner = owner,
+                                     .word = word,
+                                     .kind = me->subject.kind,
+                                     .since = me->since,
+                                     .until = lt_now(),
+                                     .verdict = verdict},
+                     me->subject.is_told);
+}
+
 int lt_lock_acquire_for(lt_lock *lock, const lt_subject *subject, int64_t since, int64_t deadline,
                         const lt_hooks *hooks) {
-    int kind = subject == NULL ? LT_FOR_LOCK : subject->kind;
-    if (lt_lock_try(lock)) {
-        lt_record_taken((uintptr_t)lock, lt_ident(), kind, since);
-        return LT_ACQUIRED;
-    }
     lt_parker own = {0};
     waiter me = {.lock = lock,
                  .parker = lt_parker_of(&own),
@@ -418,11 +427,16 @@ int lt_lock_acquire_for(lt_lock *lock, const lt_subject *subject, int64_t since,
                  .since = since,
                  .deadline = deadline};
     bucket *b = bucket_of(lock);
-    lt_mutex_lock(&b->mutex);
-    if (claim(b, &me)) {
-        lt_mutex_unlock(&b->mutex);
-        lt_record_taken((uintptr_t)lock, me.ident, kind, since);
-        return LT_ACQUIRED;
+    bool is_free = lt_lock_try(lock);
+    if (!is_free) {
+        lt_mutex_lock(&b->mutex);
+        is_free = claim(b, &me);
+        if (is_free) {
+            lt_mutex_unlock(&b->mutex);
+        }
+    }
+    if (is_free) {
+        return lt_record_is_long(since) ? record(lock, &me, 0, 0, LT_ACQUIRED) : LT_ACQUIRED;
     }
     if (deadline == LT_FOREVER && lt_lock_is_abandoned(lock)) {
         lt_mutex_unlock(&b->mutex);
@@ -443,17 +457,7 @@ int lt_lock_acquire_for(lt_lock *lock, const lt_subject *subject, int64_t since,
     uintptr_t owner = word == LT_RESERVED ? promised_to(b, lock) : owner_of(&me, word);
     lt_mutex_unlock(&b->mutex);
     int verdict = wait_in_queue(b, &me, tries, hooks);
-    if (lt_is_recording()) {
-        lt_record(&(lt_wait_done){.lock = (uintptr_t)lock,
-                                  .waiter = me.ident,
-                                  .owner = owner,
-                                  .word = word,
-                                  .kind = me.subject.kind,
-                                  .since = since,
-                                  .until = lt_now(),
-                                  .verdict = verdict});
-    }
-    return verdict;
+    return lt_is_recording() ? record(lock, &me, owner, word, verdict) : verdict;
 }
 
 /* ---- release ---- */

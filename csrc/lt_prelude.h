@@ -20,6 +20,7 @@
 
 /* PyPy gives up its GIL around every call by itself. */
 #define LT_HOOKS NULL
+#define MAY_CALL true
 
 static bool lt_run(void *task);
 
@@ -55,6 +56,10 @@ static int64_t lt_start(void *task, lt_handle *handle, uintptr_t awaited_by, int
 #include "cpython/lt_cpython.h"
 #define LT_HOOKS (&lt_gil_hooks)
 
+/* cffi would wait for the GIL, which the caller has, where a thread has several states, as in a
+ * subinterpreter. */
+#define MAY_CALL (PyGILState_GetThisThreadState() == PyThreadState_Get())
+
 /* cffi would give up the GIL around every call, even one of five nanoseconds,
  * and then wait for it behind any busy thread.  What sleeps gives it up by
  * itself (lt_gil_hooks).  So: no taking the address of these functions from
@@ -66,10 +71,40 @@ static int64_t lt_start(void *task, lt_handle *handle, uintptr_t awaited_by, int
 
 #endif
 
-static const lt_subject checked = {.kind = LT_FOR_LOCK, .checks = true};
+static const lt_subject checked = {.kind = LT_FOR_LOCK, .checks = true, .is_told = true};
 
 static int lt_acquire(lt_lock *lock, int64_t since, int64_t deadline) {
     return lt_lock_acquire_for(lock, &checked, since, deadline, LT_HOOKS);
+}
+
+static bool lt_wait_over(const lt_wait_done *wait);
+
+/* Tells Python of a wait that is over.  What is raised there is kept for lowthread/_pylock.py. */
+static bool over(const lt_wait_done *wait) {
+    lt_lock *lock = (lt_lock *)(uintptr_t)wait->lock;
+    int kind = (int)wait->kind;
+    bool is_taken = wait->verdict == LT_ACQUIRED;
+    if (!MAY_CALL) {
+        return true;
+    }
+    if (is_taken) {
+        lt_taken_own(lock, kind); /* a signal handler may take it again */
+    }
+    if (lt_wait_over(wait)) {
+        return true;
+    }
+    if (is_taken) {
+        lt_taken_release(lock, kind);
+    }
+    return false;
+}
+
+static bool lt_record_from_now(size_t room, int64_t shortest, int64_t noted_after, bool holds) {
+    return lt_record_begin(&(lt_record_how){.room = room,
+                                            .shortest = shortest,
+                                            .noted_after = noted_after,
+                                            .holds = holds,
+                                            .over = over});
 }
 
 /* What is to be done in a wait that goes on; the last if the caller may be the main thread. */
@@ -86,8 +121,7 @@ static int lt_wait_tells(int64_t since, int64_t deadline) {
  * when it is over.  All of one size. */
 typedef struct {
     uint64_t waiter, owner; /* idents; the latter is 0 if it is not known but by its bits */
-    uint64_t bits, owner_bits; /* of lt_holder_of() */
-    uint64_t recorded;
+    uint64_t owner_bits;    /* of lt_holder_of() */
 } lt_noted;
 
 static void lt_note(uintptr_t waited_for, int kind, lt_noted *noted) {
@@ -101,11 +135,7 @@ static void lt_note(uintptr_t waited_for, int kind, lt_noted *noted) {
     } else if (word == 0) {
         owner = lt_lock_promised_to(lock);
     }
-    *noted = (lt_noted){.waiter = lt_ident(),
-                        .owner = owner,
-                        .bits = lt_holder_of(lt_ident()),
-                        .owner_bits = word,
-                        .recorded = lt_recorded()};
+    *noted = (lt_noted){.waiter = lt_ident(), .owner = owner, .owner_bits = word};
 }
 
 static int lt_racquire(lt_rlock *r, int64_t since, int64_t deadline) {
@@ -117,8 +147,8 @@ static int lt_rrestore(lt_rlock *r, unsigned long count, uintptr_t owner, int64_
                        int64_t deadline) {
     int verdict;
     do {
-        verdict =
-            lt_lock_acquire_for(&r->lock, &LT_RLOCK_SUBJECT(r, false), since, deadline, LT_HOOKS);
+        verdict = lt_lock_acquire_for(&r->lock, &LT_RLOCK_SUBJECT(r, false, false), since,
+                                      deadline, LT_HOOKS);
     } while (verdict == LT_INTERRUPTED);
     if (verdict == LT_ACQUIRED) {
         lt_rlock_restored(r, count, owner);

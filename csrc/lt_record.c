@@ -8,59 +8,67 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Once is enough, but for who was so late to begin its wait that it is not short already. */
+/* Once is enough, but for who was so late to begin its wait that it has lasted already. */
 enum { AGAIN = 64 };
 
-static atomic_bool is_on, has_holds; /* changed with the mutex */
-static lt_mutex mutex;    /* of all below */
+/* Changed with the mutex, and relaxed: nothing depends on them but what is told. */
+static atomic_bool is_on, has_holds;
+static _Atomic int64_t shortest, noted_after;
+static _Atomic(lt_over *) over;
+
+static lt_mutex mutex;     /* of all below */
 static lt_wait_done *ring; /* of `size`; the oldest is at `first` */
 static size_t size, first, count, lost_count;
 static int64_t short_count, short_total;
-
-/* Written with the mutex.  Relaxed, as it is a number. */
-static _Atomic int64_t shortest;
 
 bool lt_is_recording(void) { return atomic_load_explicit(&is_on, memory_order_relaxed); }
 
 bool lt_is_recording_holds(void) { return atomic_load_explicit(&has_holds, memory_order_relaxed); }
 
 /* Puts another ring, or none, in the place of the one there is. */
-static void replace(lt_wait_done *by, size_t room, int64_t shortest_wait, bool holds) {
+static void replace(lt_wait_done *by, const lt_record_how *how) {
     lt_mutex_lock(&mutex);
     lt_wait_done *old = ring;
     ring = by;
-    size = room;
+    size = how->room;
     first = count = lost_count = 0;
-    atomic_store_explicit(&shortest, shortest_wait, memory_order_relaxed);
     short_count = short_total = 0;
+    atomic_store_explicit(&shortest, how->shortest, memory_order_relaxed);
+    atomic_store_explicit(&noted_after, how->noted_after, memory_order_relaxed);
+    atomic_store_explicit(&over, how->over, memory_order_relaxed);
     atomic_store_explicit(&is_on, by != NULL, memory_order_relaxed);
-    atomic_store_explicit(&has_holds, holds, memory_order_relaxed);
+    atomic_store_explicit(&has_holds, how->holds, memory_order_relaxed);
     lt_mutex_unlock(&mutex);
     free(old);
 }
 
-bool lt_record_begin(size_t room, int64_t shortest_wait, bool holds) {
-    lt_wait_done *new = room == 0 ? NULL : calloc(room, sizeof(*new));
+bool lt_record_begin(const lt_record_how *how) {
+    lt_wait_done *new = how->room == 0 ? NULL : calloc(how->room, sizeof(*new));
     if (new == NULL) {
         return false;
     }
-    replace(new, room, shortest_wait, holds);
+    replace(new, how);
     return true;
 }
 
-void lt_record_end(void) { replace(NULL, 0, 0, false); }
+void lt_record_end(void) { replace(NULL, &(lt_record_how){0}); }
 
-static int64_t length_of_short(void) {
-    return atomic_load_explicit(&shortest, memory_order_relaxed);
+static int64_t number(_Atomic int64_t *of) {
+    return atomic_load_explicit(of, memory_order_relaxed);
 }
 
 bool lt_record_wants_note(int64_t since) {
-    int64_t length = length_of_short();
+    int64_t after = number(&noted_after);
+    return lt_is_recording() && after != 0 && lt_now() - since >= after;
+}
+
+bool lt_record_is_long(int64_t since) {
+    int64_t length = number(&shortest);
     return lt_is_recording() && length != 0 && lt_now() - since >= length;
 }
 
 int64_t lt_record_note_at(int64_t since, int64_t now) {
-    int64_t after = length_of_short();
+    int64_t after = number(&noted_after);
     if (!lt_is_recording() || after == 0) {
         return LT_FOREVER;
     }
@@ -80,19 +88,22 @@ static void append(const lt_wait_done *done) {
     }
 }
 
-void lt_record(const lt_wait_done *wait) {
-    lt_mutex_lock(&mutex);
+int lt_record(const lt_wait_done *wait, bool is_told) {
+    int verdict = (int)wait->verdict;
     int64_t length = wait->until - wait->since;
-    if (length < length_of_short()) {
-        if (wait->verdict !=
-            LT_INTERRUPTED) { /* else it goes on, and is told of when it is over */
-            short_count++;
-            short_total += length;
-        }
-    } else {
+    lt_mutex_lock(&mutex);
+    bool is_long = length >= number(&shortest);
+    if (is_long) {
         append(wait);
+    } else if (verdict != LT_INTERRUPTED) { /* else it goes on, and is told of when it is over */
+        short_count++;
+        short_total += length;
     }
+    lt_over *tell = is_told && is_long && verdict != LT_INTERRUPTED && ring != NULL
+                        ? atomic_load_explicit(&over, memory_order_relaxed)
+                        : NULL;
     lt_mutex_unlock(&mutex);
+    return tell == NULL || tell(wait) ? verdict : LT_INTERRUPTED;
 }
 
 void lt_record_hold(uintptr_t lock, int kind, int verdict) {
@@ -109,17 +120,6 @@ void lt_record_hold(uintptr_t lock, int kind, int verdict) {
     lt_mutex_lock(&mutex);
     append(&done);
     lt_mutex_unlock(&mutex);
-}
-
-void lt_record_taken(uintptr_t lock, uintptr_t waiter, int kind, int64_t since) {
-    if (lt_record_wants_note(since)) {
-        lt_record(&(lt_wait_done){.lock = lock,
-                                  .waiter = waiter,
-                                  .kind = kind,
-                                  .since = since,
-                                  .until = lt_now(),
-                                  .verdict = LT_ACQUIRED});
-    }
 }
 
 size_t lt_recorded(void) {

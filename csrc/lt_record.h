@@ -1,8 +1,9 @@
 /* lt_record: waits that are over, for who wants to know where a program waits.
  *
  * While there is a record, the end of each wait in the queue of a lock is written down: not of one
- * for which nobody had to wait; and, if that is asked for, when a lock is released.  Threads write with a mutex, for a few instructions, and somebody
- * comes to take what they wrote; what there is no room for meanwhile is counted, and lost.
+ * for which nobody had to wait; and, if that is asked for, when a lock is released.  Threads write
+ * with a mutex, for a few instructions, and somebody comes to take what they wrote; what there is
+ * no room for meanwhile is counted, and lost.
  */
 #ifndef LT_RECORD_H
 #define LT_RECORD_H
@@ -12,7 +13,7 @@
 #include <stdint.h>
 
 /* All of one size, so that it can be read as an array of them. */
-typedef struct {
+typedef struct lt_wait_done {
     uint64_t lock, waiter; /* the lock's address and the thread's ident */
     uint64_t owner, word;  /* as of lt_wait_seen, when the wait began */
     int64_t kind, since, until;
@@ -23,28 +24,42 @@ typedef struct {
  * it did so only for a while. */
 enum { LT_HOLD_ENDS = 100, LT_HOLD_GOES_ON };
 
-/* Begins a record that has room for so many, anew if there is one; false without memory.  Of waits
- * shorter than `shortest` ns (0: none is, and nobody wants notes), only how many there were is written down, and
- * how long they took together: to tell of each would take longer than they do.
- * `holds`: lt_record_hold() writes down, too. */
-bool lt_record_begin(size_t room, int64_t shortest, bool holds);
+/* What is called in a thread whose wait is over, with the verdict still to be returned.  False:
+ * that is to be LT_INTERRUPTED, and if the lock was taken, it has been released. */
+typedef bool lt_over(const lt_wait_done *wait);
+
+typedef struct {
+    size_t room; /* for how many */
+    /* Of waits that are shorter, in ns, only how many there were is written down, and how long
+     * they took together: to tell of each would take longer than they do.  0: none is. */
+    int64_t shortest;
+    int64_t noted_after; /* in ns, as told for lt_record_note_at(); 0: nobody wants notes */
+    bool holds; /* lt_record_hold() writes down, too */
+    lt_over
+        *over; /* for waits that are not short, of those who ask for it (lt_subject); or NULL */
+} lt_record_how;
+
+/* Begins a record, anew if there is one; false without memory. */
+bool lt_record_begin(const lt_record_how *how);
 void lt_record_end(void);
 
 /* Relaxed: who learns it late writes down one wait more or less. */
 bool lt_is_recording(void);
 bool lt_is_recording_holds(void);
 
-/* Whether somebody wants to be told of a wait that goes on: when it is not short any more. */
+/* Whether somebody wants to be told of a wait that goes on, as it has for so long. */
 bool lt_record_wants_note(int64_t since);
 
 /* When that will be, and again when it has lasted much longer, and so on; LT_FOREVER if nobody
  * does: to be asked is to be woken. */
 int64_t lt_record_note_at(int64_t since, int64_t now);
 
-/* For a wait whose caller has looked, and found what it waits for free when it came back. */
-void lt_record_taken(uintptr_t lock, uintptr_t waiter, int kind, int64_t since);
+/* Whether a wait that is over now is recorded, and is not short; false if none is short, for then it
+ * may not have been one. */
+bool lt_record_is_long(int64_t since);
 
-void lt_record(const lt_wait_done *wait);
+/* Writes a wait down, and returns its verdict.  `is_told`: or another one, see lt_over. */
+int lt_record(const lt_wait_done *wait, bool is_told);
 
 /* Of the calling thread, just now; nothing if that was not asked for. */
 void lt_record_hold(uintptr_t lock, int kind, int verdict);

@@ -5,18 +5,25 @@
 
 int lt_rlock_acquire_for(lt_rlock *r, bool checks, int64_t since, int64_t deadline,
                          const lt_hooks *hooks) {
-    int verdict = lt_rlock_try(r);
-    if (verdict != LT_TIMED_OUT) {
-        if (checks && verdict == LT_ACQUIRED && lt_rlock_count(r) == 1) {
-            lt_record_taken((uintptr_t)r, lt_ident(), LT_FOR_RLOCK, since);
-        }
-        return verdict;
+    if (lt_rlock_count_of(r, lt_ident()) != 0) {
+        return lt_rlock_try(r);
     }
-    verdict = lt_lock_acquire_for(&r->lock, &LT_RLOCK_SUBJECT(r, checks), since, deadline, hooks);
+    lt_subject subject = LT_RLOCK_SUBJECT(r, checks, checks);
+    int verdict = lt_lock_acquire_for(&r->lock, &subject, since, deadline, hooks);
     if (verdict == LT_ACQUIRED) {
-        lt_rlock_own(r, 1, lt_ident());
+        lt_rlock_own_once(r);
     }
     return verdict;
+}
+
+void lt_taken_own(lt_lock *lock, int kind) {
+    if (kind == LT_FOR_RLOCK) {
+        lt_rlock_own_once((lt_rlock *)lock);
+    }
+}
+
+void lt_taken_release(lt_lock *lock, int kind) {
+    (void)(kind == LT_FOR_RLOCK ? lt_rlock_release((lt_rlock *)lock) : lt_lock_release(lock));
 }
 
 static void tell(lt_rlock *r, int verdict) { lt_record_hold((uintptr_t)r, LT_FOR_RLOCK, verdict); }

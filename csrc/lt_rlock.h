@@ -21,8 +21,9 @@ struct lt_rlock {
 };
 
 /* For lt_lock_acquire_for(), where what is waited for is the lock in `r`. */
-#define LT_RLOCK_SUBJECT(r, has_checks) \
-    ((lt_subject){.kind = LT_FOR_RLOCK, .owner = &(r)->owner, .checks = (has_checks)})
+#define LT_RLOCK_SUBJECT(r, has_checks, told) \
+    ((lt_subject){                            \
+        .kind = LT_FOR_RLOCK, .owner = &(r)->owner, .checks = (has_checks), .is_told = (told)})
 
 /* As lt_lock_acquire(), but at once for the owner, or LT_OVERFLOW: `count` cannot become any
  * larger. */
@@ -41,6 +42,11 @@ int lt_rlock_release_told(lt_rlock *r);
  * was, for who has taken its lock; or 0 when it is not the caller's. */
 unsigned long lt_rlock_release_all(lt_rlock *r);
 void lt_rlock_restored(lt_rlock *r, unsigned long count, uintptr_t owner);
+
+/* For who has taken what `lock` is, by `kind`, in a wait, and is going to run Python code before
+ * the wait returns: has it all the same, also to take it again; and gives it back. */
+void lt_taken_own(lt_lock *lock, int kind);
+void lt_taken_release(lt_lock *lock, int kind);
 
 /* Makes it free, whoever has it.  For `_at_fork_reinit`. */
 void lt_rlock_reset(lt_rlock *r);
@@ -61,6 +67,13 @@ static inline unsigned long lt_rlock_count_of(lt_rlock *r, uintptr_t me) {
 static inline void lt_rlock_own(lt_rlock *r, unsigned long count, uintptr_t owner) {
     atomic_store_explicit(&r->owner, owner, memory_order_relaxed);
     atomic_store_explicit(&r->count, count, memory_order_relaxed);
+}
+
+/* For who has taken its lock.  What ran meanwhile may have taken it again, and have it still. */
+static inline void lt_rlock_own_once(lt_rlock *r) {
+    if (lt_rlock_count_of(r, lt_ident()) == 0) {
+        lt_rlock_own(r, 1, lt_ident());
+    }
 }
 
 /* `alone` is for lt_lock_try_alone() and lt_lock_release_alone(): see there. */

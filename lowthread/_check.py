@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
+    from lowthread._ffi import WaitDone
+
     Listener = Callable[[int, int, int], object]
 
 #: The functions that look at waits which last, such as for deadlocks, and after how many ns each
@@ -27,7 +29,7 @@ lookers: dict[Listener, int] = {}
 _AFTER_AT_MOST = 1_000_000_000
 
 #: The function that keeps a profile, if there is one.
-profilers: list[Listener] = []
+profilers: list[Callable[[int, int, int, WaitDone | None], object]] = []
 
 #: The function that notes where locks are made, if that is noted.
 makers: list[Callable[[Any], bool]] = []
@@ -62,10 +64,13 @@ def check(address: int, kind: int, since: int) -> None:
         look(address, kind, since)
 
 
-def note(address: int, kind: int, since: int) -> None:
-    """Tell of the calling thread's wait, which is not short; while waits are recorded."""
+def note(address: int, kind: int, since: int, done: WaitDone | None = None) -> None:
+    """Tell of the calling thread's wait, which is not short; while waits are recorded.
+
+    done: what has been recorded, if it is over, and that is known.
+    """
     for keep in profilers[:1]:
-        keep(address, kind, since)
+        keep(address, kind, since, done)
 
 
 def made(lock: Any) -> bool:

@@ -49,14 +49,24 @@ class WaitsDone(Pointer):
 
 @final
 @type_check_only
+class WaitDone(Pointer):
+    """`const lt_wait_done *`"""
+
+    lock: int
+    waiter: int
+    owner: int
+    word: int
+    kind: int
+    since: int
+
+@final
+@type_check_only
 class Noted(Pointer):
     """`lt_noted *`"""
 
     waiter: int
     owner: int
-    bits: int
     owner_bits: int
-    recorded: int
 
 @final
 @type_check_only
@@ -246,7 +256,6 @@ class _Lib:
     def lt_holder_of(self, ident: int, /) -> int: ...
 
     # lt_record.h
-    def lt_record_begin(self, room: int, shortest: int, holds: bool, /) -> bool: ...
     def lt_record_short(self, count_and_total: Numbers, /) -> None: ...
     def lt_record_end(self) -> None: ...
     def lt_recorded(self) -> int: ...
@@ -303,6 +312,10 @@ class _Lib:
     LT_TO_NOTE: int
     LT_TO_CHECK: int
     LT_TO_RUN_HANDLERS: int
+    def lt_record_from_now(
+        self, room: int, shortest: int, noted_after: int, holds: bool, /
+    ) -> bool: ...
+    def lt_wait_over(self, done: WaitDone, /) -> bool: ...
     def lt_wait_tells(self, since: int, deadline: int, /) -> int: ...
     def lt_note(self, waited_for: int, kind: int, noted: Noted, /) -> None: ...
     def lt_racquire(self, r: RLockCell, since: int, deadline: int, /) -> int: ...

@@ -17,7 +17,7 @@ from lowthread._builtin import unannotated
 from lowthread._check import is_inside, profilers
 from lowthread._holds import MOST_HOLDS, Holds, ProfileHold, ProfileHoldPlace
 from lowthread._hooks import HERE, report_or_raise
-from lowthread._load import ffi, lib, native
+from lowthread._load import PYPY, ffi, lib, native
 from lowthread._places import tell_no_more_of_taking, tell_of_taking
 from lowthread._state import (
     KINDS,
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import CodeType, FrameType, TracebackType
     from typing import Any
+
+    from lowthread._ffi import WaitDone
 
 # As in lowthread/_state.py.
 # pyright: reportUntypedNamedTuple=false
@@ -81,9 +83,16 @@ class ProfilePlace(
 ROOM = 1 << 16
 TAKEN_AT = 1 << 12
 
+#: After how many notes somebody looks whether it is time for that.
+MOST_NOTES = 256
+
 #: Waits that end sooner, in ns, are counted and not told of: that would take longer than they do.
 #: Longer than a thread stays awake to see whether the wait ends.
 SHORTEST = 50_000
+
+#: After how many ns a wait that goes on is noted, and where the owner is then; one that ends
+#: before is noted at its end. On PyPy, to be woken is to wait for the GIL, as others do already.
+NOTED_AFTER = 50_000_000 if PYPY else SHORTEST
 
 #: How many waits are kept one by one; the rest is in the sums only.
 MOST_WAITS = 200_000
@@ -187,12 +196,15 @@ class Profile:
         self._codes: dict[int, CodeType] = {}
         self._is_ours: dict[int, bool] = {}
         self._names: dict[int, str] = {}
+        self._idents: set[int] = set()  # those whose bits are known
         self._by_bits: dict[int, int | None] = {}
         self._index: dict[Any, int] = {}
         self._sums: list[_Sums] = []
         self._wheres: list[str] = []
         self._busy: dict[int, FrameType] = {}
         self._next_look = 0  # at others' frames
+        self._notes = 0  # since somebody looked how many waits there are to take in
+        self._late: list[Any] = []
         self._holds = Holds(self._add_hold) if holds else None
         self._hold_sums: dict[str, _Sums] = {}
         self._held_at: dict[tuple[int, ...], str] = {}
@@ -217,7 +229,7 @@ class Profile:
             raise RuntimeError("a profile can be begun once")
         if not _one.acquire(False):
             raise RuntimeError("there can be one profile at a time")
-        if not lib.lt_record_begin(ROOM, SHORTEST, self._holds is not None):
+        if not lib.lt_record_from_now(ROOM, SHORTEST, NOTED_AFTER, self._holds is not None):
             _one.release()
             raise MemoryError
         self._has_begun = self._is_running = True
@@ -246,8 +258,10 @@ class Profile:
             lib.lt_record_end()
         self.end = _now() / 1e9
         _one.release()
-        for key, done in list(self._unfinished.items()):
-            self._add(key, done, False)
+        unfinished = [(key, done, False) for key, done in self._unfinished.items()]
+        for key, done, taken in self._late + unfinished:
+            self._add(key, done, taken)
+        self._late.clear()
         self._unfinished.clear()
         self._begun.clear()
         self._finish()
@@ -263,11 +277,16 @@ class Profile:
     def _learn_names(self) -> None:
         self._names.update(names_of_threads())
         for ident in idents_of(()):
-            self._by_bits[lib.lt_holder_of(ident)] = ident
+            self._learn_bits(ident)
 
-    def _learn_name(self, me: int, bits: int) -> None:
+    def _learn_bits(self, ident: int) -> None:
+        if ident not in self._idents:  # on PyPy, to ask the core is to give up the GIL
+            self._by_bits[lib.lt_holder_of(ident)] = ident
+            self._idents.add(ident)
+
+    def _learn_name(self, me: int) -> None:
         """Learn the calling thread's name: each time, since another one may have had its ident."""
-        self._by_bits[bits] = me
+        self._learn_bits(me)
         name = name_of_thread(me)
         if name is not None:
             self._names[me] = name
@@ -287,23 +306,32 @@ class Profile:
             frame = frame.f_back
         return tuple(calls)
 
-    def _note(self, address: int, kind: int, since: int) -> None:
+    def _note(self, address: int, kind: int, since: int, done: WaitDone | None) -> None:
         """Note where the calling thread is, and who has what it waits for; once for each wait."""
-        noted = ffi.new("lt_noted *")
-        lib.lt_note(address, kind, noted)
-        me = noted.waiter
+        if done is not None:
+            me, owner = done.waiter, done.owner
+            bits = done.word & lib.LT_HOLDER if kind == lib.LT_FOR_LOCK else 0
+        else:
+            noted = ffi.new("lt_noted *")
+            lib.lt_note(address, kind, noted)
+            me, owner, bits = noted.waiter, noted.owner, noted.owner_bits
         # To note it, or what a finalizer does meanwhile, may have to wait.
         if is_inside(self._busy, me) or (me, since) in self._begun:
             return
         try:
             self._busy[me] = sys._getframe()
             calls = self._calls(sys._getframe(1), MOST_CALLS)
-            self._learn_name(me, noted.bits)
-            owner = self._owner(noted.owner, noted.owner_bits)
-            place = self._call_of(owner) if owner else None
-            self._begun[me, since] = calls, owner, place, name_of_lock(address)
-            if noted.recorded >= TAKEN_AT:
-                self._take_if_nobody_does()
+            self._learn_name(me)
+            had_by = self._owner(owner, bits)
+            if had_by == me:
+                had_by = None  # the wait is over; who had it is in the record
+            place = self._call_of(had_by) if had_by else None
+            self._begun[me, since] = calls, had_by, place, name_of_lock(address)
+            self._notes += 1
+            if self._notes >= MOST_NOTES:
+                self._notes = 0
+                if lib.lt_recorded() >= TAKEN_AT:
+                    self._take_if_nobody_does()
         except Exception as error:  # which is not to end the wait
             report_or_raise(error, "Exception ignored in a profile")
         finally:
@@ -332,7 +360,7 @@ class Profile:
         try:
             self._busy[me] = sys._getframe()
             calls = self._calls(sys._getframe(), MOST_CALLS_OF_HOLD)
-            self._learn_name(me, lib.lt_holder_of(me))
+            self._learn_name(me)
             if self._holds.note(lock, calls) or lib.lt_recorded() >= TAKEN_AT:
                 self._take_if_nobody_does()
         except Exception as error:  # which is not to have it not taken
@@ -361,6 +389,9 @@ class Profile:
         from struct import iter_unpack
 
         holds = self._holds
+        late, self._late = self._late, []
+        for key, done, taken in late:
+            self._add(key, done, taken)
         while True:
             before = _now()
             count = lib.lt_record_take(self._buffer, TAKEN_AT, self._lost)
@@ -381,7 +412,11 @@ class Profile:
                     self._unfinished[key] = done  # it goes on, unless a handler has raised
                 else:
                     self._unfinished.pop(key, None)
-                    self._add(key, done, verdict == lib.LT_ACQUIRED)
+                    taken = verdict == lib.LT_ACQUIRED
+                    if key in self._begun:
+                        self._add(key, done, taken)
+                    else:  # its thread may be about to note it
+                        self._late.append((key, done, taken))
 
     def _add(self, key: tuple[int, int], done: Any, taken: bool) -> None:
         lock, waiter, owner, word, kind, since, until, _ = done

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn, SupportsIndex
 
     from lowthread._check import Listener
-    from lowthread._ffi import LockCell, Pointer, RLockCell
+    from lowthread._ffi import LockCell, Pointer, RLockCell, WaitDone
 
     # Of one kind of cell, that which is given with it.
     Wait = Callable[[Any, int, int], int]
@@ -102,6 +102,8 @@ def go_on(cell: Pointer, kind: int, since: int, deadline: int) -> None:
     has it look in any case. On PyPy it is a signal that is none. Then tell of the wait, and look
     whether it can end, if that is asked for.
     """
+    if _raised:
+        _raise_what_was_raised()
     told = _wait_tells(since, deadline)
     if check_signals:
         check_signals()
@@ -119,6 +121,33 @@ def tell(listener: Listener, cell: Pointer, kind: int, since: int) -> None:
         listener(int(_cast("uintptr_t", cell)), kind, since)
     except (RecursionError, MemoryError):
         pass
+
+
+# What was raised in `lt_wait_over`, by thread.
+_raised: dict[int, BaseException] = {}
+
+
+def _raise_what_was_raised() -> None:
+    error = _raised.pop(_ident(), None)
+    if error is not None:
+        raise error
+
+
+def _keep_what_was_raised(_: object, error: BaseException, __: object) -> None:
+    _raised[_ident()] = error
+
+
+@ffi.def_extern(error=False, onerror=_keep_what_was_raised)
+def lt_wait_over(done: WaitDone) -> bool:
+    """Tell of a wait that is over; what is raised, by a signal handler, ends it without the lock.
+
+    That of a `with` statement, too, which so has no Python code where the lock is taken.
+    """
+    try:
+        note(done.lock, done.kind, done.since, done)
+    except (RecursionError, MemoryError):
+        pass
+    return True
 
 
 def refuse_if_abandoned(

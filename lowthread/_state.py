@@ -18,7 +18,7 @@ from lowthread._builtin import unannotated
 from lowthread._check import look_after
 from lowthread._hooks import HERE, is_of_a_handler, report_or_raise
 from lowthread._interpreter import _get_main_thread_ident
-from lowthread._load import ffi, lib, native
+from lowthread._load import PYPY, ffi, lib, native
 from lowthread._places import address_of, place_of_lock
 from lowthread._threadlocal import threads_of_ours
 
@@ -156,6 +156,49 @@ def frames_of_threads() -> dict[int, FrameType]:
     # PyPy's sys._current_frames() looks into frames that the other threads' compiled code has in
     # registers, and may crash.
     return {lib.lt_ident(): sys._getframe()}
+
+
+def rough_stacks() -> dict[int, list[str]]:
+    """Return PyPy's stacks of all threads, as `faulthandler` tells them: it needs no frames.
+
+    Of a call it tells which function that is of, but not where in it: the lines are those in which
+    the functions begin.
+    """
+    if not PYPY:
+        return {}
+    import faulthandler
+
+    try:
+        # Not a pipe, since nobody would empty it meanwhile.
+        with open(os.memfd_create("stacks"), "w+b") as file:
+            faulthandler.dump_traceback(file.fileno(), all_threads=True)
+            file.seek(0)
+            text = os.fsdecode(file.read())
+    except (AttributeError, OSError, RuntimeError):  # the system, or a build, does not have it
+        return {}
+    stacks: dict[int, list[str]] = {}
+    for part in text.split("\n\n"):
+        head, *lines = part.splitlines()
+        ident = int(head.partition("hread ")[2].split()[0], 16)
+        stacks[ident] = _calls_of(lines)
+    return stacks
+
+
+def _calls_of(lines: list[str]) -> list[str]:
+    """Return lines of PyPy's faulthandler as those of a traceback."""
+    calls: list[str] = []
+    is_compiled = False
+    for line in lines:
+        where, _, call = line.rpartition(" in ")
+        name, _, mark = call.partition(" [")
+        said = f"{where}, in {name}\n"
+        # Compiled code runs in a call of its own, which is told next.
+        if not (is_compiled and said == calls[-1]):
+            calls.append(said)
+        is_compiled = mark == "jitted]"
+    while calls and calls[0].startswith(f'  File "{HERE}'):
+        del calls[0]
+    return calls[::-1]
 
 
 # Where nobody can look into the frames of others, by thread: since when it waits, and its stack.
@@ -329,6 +372,8 @@ def _describe() -> Iterator[str]:
         since, stack = _noted.get(wait.waiter, (None, []))
         if since == wait.since:
             stacks[wait.waiter] = stack
+    rough = {i: stack for i, stack in rough_stacks().items() if i not in helpers | stacks.keys()}
+    stacks.update(rough)
     others = (idents_of(()) | waits.keys()) - stacks.keys()
     idents: list[int] = [*stacks, *sorted(others)]
     main = _get_main_thread_ident()
@@ -337,7 +382,12 @@ def _describe() -> Iterator[str]:
     for ident in idents:
         yield f"\nThread {say_thread(ident, names.get(ident))}"
         yield " (main)" if ident == main else ""
-        yield " (most recent call last):\n" if ident in stacks else ": its stack is not known\n"
+        if ident not in stacks:
+            yield ": its stack is not known\n"
+        elif ident in rough:
+            yield " (most recent call last; of each, the line in which the function begins):\n"
+        else:
+            yield " (most recent call last):\n"
         yield from stacks.get(ident, ())
         if ident in waits:
             yield _say_wait(*waits[ident], lost)
@@ -355,9 +405,10 @@ def dump(file: Writable | None = None) -> None:
 
     file: where to, a text file or what has its `write`; `sys.stderr` by default.
 
-    The stacks are those of `traceback.print_stack`. On PyPy, where to ask for those of other
-    threads may crash it, there is that of the caller, and after `dump_on_signal` those of threads
-    that have waited without a timeout for a second.
+    The stacks are those of `traceback.print_stack`. On PyPy, where to ask for the frames of other
+    threads may crash it, those of threads other than the caller are as told by `faulthandler`,
+    with the lines in which functions begin and no source; but for threads that have waited without
+    a timeout for a second, if that is after `dump_on_signal`.
     """
     if file is None:
         file = sys.stderr

@@ -105,8 +105,7 @@ def test_a_main_thread_that_is_stuck(how):
                 "  - waits for (lock|thread) 0x" if waits else r"\(main\)", waiting=waits
             )
             assert 'Thread "MainThread"' in text
-            if not PYPY:
-                assert "in <module>\n" in text or program.read_until("in <module>\n")
+            assert "in <module>\n" in text or program.read_until("in <module>\n")
 
 
 KEEPS_THE_GIL = """

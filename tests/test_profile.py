@@ -144,6 +144,7 @@ def test_more_waits_than_are_kept(monkeypatch):
 def test_many_waits_and_threads(monkeypatch):
     """More than the core has room for at once."""
     monkeypatch.setattr(lowthread._profile, "TAKEN_AT", 100)
+    monkeypatch.setattr(lowthread._profile, "MOST_NOTES", 10)
     monkeypatch.setattr(lowthread._profile, "ROOM", 400)
     lock, stop = lowthread.allocate_lock(), []
 
@@ -283,6 +284,154 @@ with lowthread.profile() as p:
 assert [w.taken for w in p.waits] == [False, False], p.waits
 """
     ).ok()
+
+
+OVER = """
+import lowthread, signal, sys, time
+import lowthread._profile
+lowthread._profile.NOTED_AFTER = 10**15  # only those that are over
+
+def busy(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+class Raised(BaseException): pass
+
+def in_note(do):
+    def handler(*_):
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        do()
+    name_of_lock = lowthread._profile.name_of_lock
+    def name(address):
+        signal.raise_signal(signal.SIGUSR1)
+        for _ in range(10):  # in which the handler runs
+            pass
+        return name_of_lock(address)
+    lowthread._profile.name_of_lock = name
+    signal.signal(signal.SIGUSR1, handler)
+
+def hold(lock):
+    held = lowthread.allocate_lock()
+    held.acquire()
+    def holder():
+        with lock:
+            held.release()
+            time.sleep(0.1)
+    thread = lowthread.start(holder)
+    held.acquire()
+    return thread
+
+def enter(lock):
+    with lock:
+        raise AssertionError("in the body")
+"""
+
+
+def test_the_place_of_a_wait_that_is_over():
+    """One is so before its thread has the GIL to note it, while others have that."""
+    script = (
+        OVER.replace("lowthread._profile.NOTED_AFTER", "_")
+        + """
+lock, r = lowthread.allocate_lock(), lowthread.RLock()
+first, never = lowthread.allocate_lock(), lowthread.allocate_lock()
+never.acquire()
+def acquires(): lock.acquire(); lock.release()
+def enters():
+    with lock: pass
+def acquires_r(): r.acquire(); r.release()
+def enters_r():
+    with r: pass
+def waits_in_vain(): never.acquire(timeout=0.02)
+def ends(): first.acquire()
+def joins(): thread.join()
+sys.setswitchinterval(1)
+with lowthread.profile() as p:
+    first.acquire()
+    thread = lowthread.start(ends)
+    with lock, r:
+        waits = [acquires, enters, acquires_r, enters_r, waits_in_vain, joins, ends]
+        threads = [lowthread.start(wait) for wait in waits[:-1]]
+        time.sleep(0.01)
+        busy(0.05)
+    first.release()
+    busy(0.05)
+    for t in threads: t.join()
+places = " ".join(place.where for place in p.places)
+missing = {wait.__name__ for wait in waits if f"in {wait.__name__} " not in places + " "}
+assert not missing, (missing, places)
+assert "somewhere" not in places, places
+"""
+    )
+    run_script(script).ok()
+
+
+@pytest.mark.parametrize("kind", ["lock", "RLock"])
+@pytest.mark.parametrize("way", ["lock.acquire()", "lock.acquire(timeout=60)", "enter(lock)"])
+def test_a_handler_that_raises_when_a_wait_is_over_leaves_no_lock_held(kind, way):
+    script = f"""
+def fail(): raise Raised
+lock = lowthread.{kind}()
+thread = hold(lock)
+in_note(fail)
+with lowthread.profile() as p:
+    try:
+        {way}
+    except Raised:
+        pass
+    else:
+        raise AssertionError
+assert not lock.locked()
+assert lock.acquire(False)
+lock.release()
+assert not lock.locked()
+"""
+    run_script(OVER + script).ok()
+
+
+def test_a_handler_that_raises_when_a_wait_is_given_up():
+    script = """
+def fail(): raise Raised
+lock = lowthread.allocate_lock()
+lock.acquire()
+thread = lowthread.start(time.sleep, 0.2)
+with lowthread.profile() as p:
+    for wait in lambda: lock.acquire(timeout=0.05), lambda: thread.join(0.05):
+        in_note(fail)
+        try:
+            wait()
+        except Raised:
+            continue
+        raise AssertionError(wait)
+assert lock.locked()
+"""
+    run_script(OVER + script).ok()
+
+
+@pytest.mark.parametrize("ends", ["pass", "raise Raised"])
+@pytest.mark.parametrize("way", ["r.acquire()", "r.__enter__()"])
+def test_a_handler_that_takes_the_lock_again_when_a_wait_is_over(ends, way):
+    """It is the thread's, if not yet told to who asked for it."""
+    script = f"""
+r = lowthread.RLock()
+def take():
+    r.acquire()
+    {ends}
+thread = hold(r)
+in_note(take)
+with lowthread.profile() as p:
+    try:
+        {way}
+        count = 2
+    except Raised:
+        count = 1
+assert count == {1 if "raise" in ends else 2}
+assert r._recursion_count() == count, r
+for _ in range(count):
+    r.release()
+assert not r.locked()
+"""
+    run_script(OVER + script).ok()
 
 
 # ---- files ----

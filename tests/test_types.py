@@ -267,7 +267,7 @@ IN_PYTHON = {
     "lt_lock *": {"LockCell"},
     "lt_rlock *": {"RLockCell"},
     "lt_wait_seen *": {"WaitsSeen"},
-    "lt_wait_done *": {"WaitsDone"},
+    "lt_wait_done *": {"WaitsDone", "WaitDone"},
     "size_t *": {"Sizes"},
     "int64_t *": {"Numbers"},
     "lt_noted *": {"Noted"},
@@ -288,7 +288,7 @@ class TestFFI:
         assert set(FFI) - there - {"_FFI", "_Lib"} == {
             *("ApiTable", "CInt", "Chars", "HandleCell", "LockCell", "Pointer"),
             *("RLockCell", "TypeInC", "WaitSeen", "WaitsSeen", "WaitsDone", "Sizes", "Numbers"),
-            "Noted",
+            *("Noted", "WaitDone"),
         }
 
     def test_every_name_of_lib_is_in_the_stub_and_no_other(self):

@@ -56,7 +56,7 @@ static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs
         return NULL;
     }
     if (taken) {
-        lt_rlock_own(r, 1, lt_ident());
+        lt_rlock_own_once(r);
     }
     return lt_bool(taken);
 }

@@ -262,6 +262,13 @@ int lt_tell_taking_untold(PyObject *self, _Atomic uint32_t *marks, int64_t ns) {
 
 /* ---- waiting for one ---- */
 
+/* Whether nobody was told of a wait that is over, and is not short: such as one of a thread that
+ * had to wait for the GIL when it was to tell of it. */
+static bool is_to_be_told(lt_state *state, const lt_subject *subject, int64_t since,
+                          bool is_noted) {
+    return !is_noted && subject->checks && state != NULL && lt_record_is_long(since);
+}
+
 int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how) {
     lt_state *state = state_of(self);
     int64_t since = lt_now();
@@ -276,12 +283,20 @@ int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how) {
     bool checks = !(how & LT_LEAVES_HANDLERS);
     lt_subject subject = {.kind = LT_FOR_LOCK, .checks = checks};
     if (how & LT_IS_RLOCK) {
-        subject = LT_RLOCK_SUBJECT((lt_rlock *)lock, checks);
+        subject = LT_RLOCK_SUBJECT((lt_rlock *)lock, checks, false);
     }
     bool is_noted = false;
     for (;;) {
         switch (lt_lock_acquire_for(lock, &subject, since, deadline, &lt_gil_hooks)) {
         case LT_ACQUIRED:
+            if (!is_to_be_told(state, &subject, since, is_noted)) {
+                return 1;
+            }
+            lt_taken_own(lock, subject.kind); /* a signal handler may take it again */
+            if (!may_go_on(state->note, lock, subject.kind, since)) {
+                lt_taken_release(lock, subject.kind);
+                return -1;
+            }
             return 1;
         case LT_TIMED_OUT:
             if (is_last && (how & LT_IS_SHARED) && !lt_is_only_thread()) {
@@ -294,7 +309,10 @@ int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how) {
                                 "no thread is left that could end the wait");
                 return -1;
             }
-            return 0;
+            return is_to_be_told(state, &subject, since, is_noted) &&
+                           !may_go_on(state->note, lock, subject.kind, since)
+                       ? -1
+                       : 0;
         case LT_ABANDONED:
             if (!may_wait(state, self, lock, how)) {
                 return -1;

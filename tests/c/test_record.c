@@ -12,9 +12,14 @@ enum { ROOM = 8 };
 static lt_wait_done taken[ROOM];
 static size_t lost;
 
+static bool begin(size_t room, int64_t shortest, bool holds) {
+    return lt_record_begin(&(lt_record_how){
+        .room = room, .shortest = shortest, .noted_after = shortest, .holds = holds});
+}
+
 static void write_down(uint64_t from, uint64_t to) {
     for (uint64_t i = from; i < to; i++) {
-        lt_record(&(lt_wait_done){.lock = i});
+        lt_record(&(lt_wait_done){.lock = i}, false);
     }
 }
 
@@ -23,11 +28,11 @@ static void there_is_none_at_first(void) {
     write_down(0, 1);
     CHECK(lt_record_take(taken, ROOM, &lost) == 0 && lost == 0);
     lt_record_end();
-    CHECK(!lt_record_begin(0, 0, false) && !lt_is_recording());
+    CHECK(!begin(0, 0, false) && !lt_is_recording());
 }
 
 static void what_is_written_is_taken_in_order(void) {
-    CHECK(lt_record_begin(3, 0, false) && lt_is_recording());
+    CHECK(begin(3, 0, false) && lt_is_recording());
     for (uint64_t i = 0; i < 10; i++) {
         write_down(10 * i, 10 * i + 3);
         CHECK(lt_recorded() == 3);
@@ -39,7 +44,7 @@ static void what_is_written_is_taken_in_order(void) {
     CHECK(lt_record_take(taken, ROOM, &lost) == 3 && lost == 2);
     CHECK(lt_record_take(taken, ROOM, &lost) == 0 && lost == 0);
     write_down(0, 1);
-    CHECK(lt_record_begin(2, 0, false) && lt_recorded() == 0); /* anew */
+    CHECK(begin(2, 0, false) && lt_recorded() == 0); /* anew */
     lt_record_end();
     CHECK(!lt_is_recording());
 }
@@ -52,7 +57,7 @@ static void *waits_for(void *lock) {
 
 static void a_wait_is_written_down(void) {
     lt_lock lock = {0};
-    CHECK(lt_record_begin(ROOM, 0, false));
+    CHECK(begin(ROOM, 0, false));
     acquire(&lock);
     CHECK(!lt_lock_try(&lock) && !acquire_within(&lock, 0));
     release(&lock);
@@ -83,21 +88,21 @@ static void a_wait_is_written_down(void) {
 }
 
 static void short_waits_are_counted(void) {
-    CHECK(lt_record_begin(ROOM, 10, false));
+    CHECK(begin(ROOM, 10, false));
     for (int i = 0; i < 3; i++) {
-        lt_record(&(lt_wait_done){.since = 100, .until = 107, .verdict = LT_ACQUIRED});
+        lt_record(&(lt_wait_done){.since = 100, .until = 107, .verdict = LT_ACQUIRED}, false);
     }
-    lt_record(&(lt_wait_done){.since = 100, .until = 110, .verdict = LT_ACQUIRED});
+    lt_record(&(lt_wait_done){.since = 100, .until = 110, .verdict = LT_ACQUIRED}, false);
     CHECK(lt_recorded() == 1);
     /* One that is interrupted goes on, and counts when it is over. */
-    lt_record(&(lt_wait_done){.since = 100, .until = 101, .verdict = LT_INTERRUPTED});
+    lt_record(&(lt_wait_done){.since = 100, .until = 101, .verdict = LT_INTERRUPTED}, false);
     CHECK(lt_recorded() == 1);
-    lt_record(&(lt_wait_done){.since = 100, .until = 110, .verdict = LT_INTERRUPTED});
+    lt_record(&(lt_wait_done){.since = 100, .until = 110, .verdict = LT_INTERRUPTED}, false);
     CHECK(lt_recorded() == 2);
     int64_t numbers[2];
     lt_record_short(numbers);
     CHECK(numbers[0] == 3 && numbers[1] == 21);
-    CHECK(lt_record_begin(ROOM, 10, false));
+    CHECK(begin(ROOM, 10, false));
     lt_record_short(numbers);
     CHECK(numbers[0] == 0 && numbers[1] == 0);
     lt_record_end();
@@ -106,12 +111,20 @@ static void short_waits_are_counted(void) {
 static void a_note_is_wanted_when_it_is_not_short_any_more(void) {
     int64_t now = lt_now();
     CHECK(!lt_record_wants_note(0) && lt_record_note_at(now, now) == LT_FOREVER);
-    CHECK(lt_record_begin(ROOM, 1000 * MS, false));
+    CHECK(begin(ROOM, 1000 * MS, false));
     CHECK(lt_record_note_at(now, now) == now + 1000 * MS);
     CHECK(lt_record_note_at(now, now + 1000 * MS) == now + 64000 * MS);
     CHECK(lt_record_wants_note(now - 1000 * MS) && !lt_record_wants_note(now + 1000 * MS));
     lt_record_end();
 }
+
+static void *releases_later(void *lock) {
+    sleep_ms(10);
+    release(lock);
+    return NULL;
+}
+
+static void *does_nothing(void *unused) { return unused; }
 
 static void *notes(void *lock) {
     static const lt_subject subject = {.kind = LT_FOR_LOCK, .checks = true};
@@ -127,7 +140,7 @@ static void *notes(void *lock) {
 /* Also one with a timeout: after 1 ms, and after 64 ms for who was late to begin. */
 static void a_wait_that_goes_on_is_interrupted_for_that(void) {
     lt_lock lock = {0};
-    CHECK(lt_record_begin(ROOM, 1 * MS, false));
+    CHECK(begin(ROOM, 1 * MS, false));
     acquire(&lock);
     pthread_t thread = spawn(notes, &lock);
     sleep_ms(150);
@@ -137,13 +150,62 @@ static void a_wait_that_goes_on_is_interrupted_for_that(void) {
     lt_record_end();
 }
 
+static int told_of;
+static bool may_end;
+
+static bool is_over(const lt_wait_done *wait) {
+    told_of++;
+    CHECK(lt_recorded() >= 1 && wait->since < wait->until);
+    if (!may_end && wait->verdict == LT_ACQUIRED) {
+        lt_lock_release((lt_lock *)(uintptr_t)wait->lock);
+    }
+    return may_end;
+}
+
+/* Waits for 20 ms: for a lock that is not released, or is after 10 ms. */
+static int wait_for(bool is_released, bool is_told) {
+    static lt_lock lock;
+    lt_subject subject = {.kind = LT_FOR_LOCK, .checks = true, .is_told = is_told};
+    acquire(&lock);
+    int64_t since = lt_now();
+    told_of = 0;
+    pthread_t thread = spawn(is_released ? releases_later : does_nothing, &lock);
+    int verdict;
+    do { /* a main thread looks for signals meanwhile */
+        verdict = lt_lock_acquire_for(&lock, &subject, since, since + 20 * MS, NULL);
+    } while (verdict == LT_INTERRUPTED && told_of == 0);
+    join(thread);
+    CHECK(lt_lock_is_held(&lock) == (!is_released || verdict == LT_ACQUIRED));
+    lt_lock_reset(&lock);
+    while (lt_record_take(taken, ROOM, &lost) != 0) {
+    }
+    return verdict;
+}
+
+static void who_asked_for_it_is_told_of_the_end(void) {
+    for (may_end = true;; may_end = false) {
+        CHECK(lt_record_begin(&(lt_record_how){.room = ROOM, .shortest = MS, .over = is_over}));
+        CHECK(wait_for(true, true) == (may_end ? LT_ACQUIRED : LT_INTERRUPTED) && told_of == 1);
+        CHECK(wait_for(false, true) == (may_end ? LT_TIMED_OUT : LT_INTERRUPTED) && told_of == 1);
+        CHECK(wait_for(true, false) == LT_ACQUIRED && told_of == 0);
+        CHECK(lt_record_begin(
+            &(lt_record_how){.room = ROOM, .shortest = 10000 * MS, .over = is_over}));
+        CHECK(wait_for(true, true) == LT_ACQUIRED && told_of == 0); /* it is short */
+        lt_record_end();
+        CHECK(wait_for(true, true) == LT_ACQUIRED && told_of == 0);
+        if (!may_end) {
+            break;
+        }
+    }
+}
+
 enum { THREADS = 4 };
 static atomic_bool has_ended;
 
 static void *writes(void *unused) {
     (void)unused;
     while (!atomic_load(&has_ended)) {
-        lt_record(&(lt_wait_done){.lock = 7, .until = 7});
+        lt_record(&(lt_wait_done){.lock = 7, .until = 7}, false);
     }
     return NULL;
 }
@@ -151,7 +213,7 @@ static void *writes(void *unused) {
 static void *begins_and_ends(void *unused) {
     (void)unused;
     for (int i = 0; i < TIMES(2000); i++) {
-        CHECK(lt_record_begin(ROOM, 0, false));
+        CHECK(begin(ROOM, 0, false));
         sched_yield();
         lt_record_end();
     }
@@ -186,13 +248,13 @@ static bool is_hold(const lt_wait_done *done, const void *lock, int kind, int64_
 static void releases_are_written_down_if_that_is_asked_for(void) {
     lt_lock lock = {0};
     lt_rlock r = {0};
-    CHECK(lt_record_begin(ROOM, 10, false) && !lt_is_recording_holds());
+    CHECK(begin(ROOM, 10, false) && !lt_is_recording_holds());
     CHECK(lt_lock_try(&lock));
     CHECK(lt_lock_release_told(&lock) == LT_RELEASED);
     lt_record_hold((uintptr_t)&lock, LT_FOR_LOCK, LT_HOLD_ENDS);
     CHECK(lt_recorded() == 0);
 
-    CHECK(lt_record_begin(ROOM, 1000 * MS, true) && lt_is_recording_holds());
+    CHECK(begin(ROOM, 1000 * MS, true) && lt_is_recording_holds());
     CHECK(lt_lock_release_told(&lock) == LT_NOT_HELD);
     CHECK(lt_rlock_release_told(&r) == LT_NOT_HELD && lt_rlock_release_all(&r) == 0);
     CHECK(lt_recorded() == 0);
@@ -216,13 +278,13 @@ static void releases_are_written_down_if_that_is_asked_for(void) {
 }
 
 static void a_child_has_none(void) {
-    CHECK(lt_record_begin(ROOM, 0, true));
+    CHECK(begin(ROOM, 0, true));
     write_down(0, 2);
     pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) {
         bool ok = !lt_is_recording() && !lt_is_recording_holds() && lt_recorded() == 0 &&
-                  lt_record_begin(1, 0, false);
+                  begin(1, 0, false);
         _exit(ok ? 0 : 1);
     }
     int status;
@@ -240,6 +302,7 @@ int main(void) {
     RUN(short_waits_are_counted);
     RUN(a_note_is_wanted_when_it_is_not_short_any_more);
     RUN(a_wait_that_goes_on_is_interrupted_for_that);
+    RUN(who_asked_for_it_is_told_of_the_end);
     RUN(many_write_while_it_begins_and_ends);
     RUN(releases_are_written_down_if_that_is_asked_for);
     RUN(a_child_has_none);
