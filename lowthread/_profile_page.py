@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lowthread._holds import ProfileHold as Hold
     from lowthread._profile import Profile
     from lowthread._profile import ProfilePlace as Place
     from lowthread._profile import ProfileWait as Wait
@@ -41,6 +42,7 @@ def page(profile: Profile) -> str:
     body = [
         *_header(profile, ranks),
         *_table(profile, ranks, colours),
+        *_holds(profile),
         *_timeline(profile),
         *_Graph(profile, colours).html(),
     ]
@@ -141,9 +143,9 @@ def _many(count: int, one: str, more: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else more or one + 's'}"
 
 
-def _lock_of(wait: Wait) -> str:
-    address = f"{wait.kind} {wait.lock:#x}"
-    return address if wait.name is None else f"{wait.name} ({wait.kind})"
+def _lock_of(of: Wait | Hold) -> str:
+    address = f"{of.kind} {of.lock:#x}"
+    return address if of.name is None else f"{of.name} ({of.kind})"
 
 
 def _parts(where: str) -> tuple[str, str, str]:
@@ -369,9 +371,39 @@ def _all_holders(place: Place) -> Iterator[str]:
 # ---- the timeline ----
 
 
-def _timeline(profile: Profile) -> Iterator[str]:
-    if not profile.waits:
+def _holds(profile: Profile) -> Iterator[str]:
+    if not profile.hold_places:
         return
+    yield '<section aria-labelledby="h-holds">'
+    yield '<div class="head"><h2 id="h-holds">How long locks were held</h2></div>'
+    yield '<div class="wide"><table class="holds" aria-labelledby="h-holds"><thead><tr>'
+    yield '<th scope="col">Where it was taken</th><th scope="col">Lock</th>'
+    for name in ("Times", "Total", "Median", "p99", "Worst"):
+        yield f'<th scope="col" class="n">{name}</th>'
+    yield "</tr></thead><tbody>"
+    for held in profile.hold_places[:_ROWS]:
+        _, file, function = _parts(held.where)
+        yield f'<tr><td title="{_html(held.where)}"><b>{_html(file)}</b>{_html(function)}</td>'
+        yield f'<td>{_html(held.lock)}</td><td class="n">{held.holds:,}</td>'
+        for value in (held.total, held.median, held.p99, held.worst):
+            yield f'<td class="n">{_number(*_split(value))}</td>'
+        yield "</tr>"
+    yield "</tbody></table></div>"
+    rest = len(profile.hold_places) - _ROWS
+    if rest > 0:
+        yield f'<p class="note">And {_many(rest, "more place")}.</p>'
+    if profile.holds_omitted:
+        yield (
+            f'<p class="note">{_many(profile.holds_omitted, "time")} in the table only: there was '
+            "no room for more in the timeline.</p>"
+        )
+    yield "</section>"
+
+
+def _timeline(profile: Profile) -> Iterator[str]:
+    if not profile.waits and not profile.holds:
+        return
+    held = " The thin line below is when it had a lock." if profile.holds else ""
     yield '<section aria-labelledby="h-time">'
     yield '<div class="head"><h2 id="h-time">When they waited</h2>'
     yield '<div class="tools scripted" role="group" aria-label="The timeline">'
@@ -397,7 +429,7 @@ def _timeline(profile: Profile) -> Iterator[str]:
     )
     yield (
         '<p class="note">Where waits are too short to be seen, the height is their share of the '
-        "time. An outline is a wait that ended without the lock.</p>"
+        f"time. An outline is a wait that ended without the lock.{held}</p>"
         '<p class="note" id="keys"><span>Zoom: wheel, <kbd>+</kbd> <kbd>&minus;</kbd>, or drag '
         "over the strip on top.</span> <span>Move: drag, <kbd>&larr;</kbd> <kbd>&rarr;</kbd>."
         "</span> <span>Thread: <kbd>&uarr;</kbd> <kbd>&darr;</kbd>.</span> <span>Its next and "
@@ -420,6 +452,10 @@ def _data(profile: Profile, colours: dict[int, int]) -> str:
     threads: dict[tuple[int, str], list[Wait]] = {}
     for wait in profile.waits:
         threads.setdefault((wait.ident, wait.thread), []).append(wait)
+    holds: dict[tuple[int, str], list[Hold]] = {}
+    for hold in profile.holds:
+        holds.setdefault((hold.ident, hold.thread), []).append(hold)
+        threads.setdefault((hold.ident, hold.thread), [])
     tracks = sorted(threads, key=lambda t: (t[1] != "MainThread", _natural(t[1]), t[0]))
     names: dict[str, int] = {}
 
@@ -430,25 +466,34 @@ def _data(profile: Profile, colours: dict[int, int]) -> str:
         since: float = time - profile.begin
         return round(since * 1e9)
 
-    def times(wait: Wait) -> tuple[float, float]:
-        return wait.begin, wait.end
+    def times(of: Wait | Hold) -> tuple[float, float]:
+        return of.begin, of.end
+
+    def append(columns: dict[str, list[int]], of: Wait | Hold, last: int) -> int:
+        begin = ns(of.begin)
+        columns["begin"].append(begin - last)  # which is shorter than what it is
+        columns["length"].append(max(ns(of.end) - begin, 0))
+        columns["lock"].append(name(_lock_of(of)))
+        return begin
 
     columns: dict[str, list[int]] = {
         key: [] for key in ("begin", "length", "place", "lock", "owner", "taken", "failed")
     }
+    held: dict[str, list[int]] = {key: [] for key in ("count", "begin", "length", "lock", "taken")}
     for track in tracks:
         last = 0
         for wait in sorted(threads[track], key=times):
-            begin = ns(wait.begin)
             if not wait.taken:
                 columns["failed"].append(len(columns["begin"]))
-            columns["begin"].append(begin - last)  # which is shorter than what it is
-            columns["length"].append(max(ns(wait.end) - begin, 0))
+            last = append(columns, wait, last)
             columns["place"].append(wait.place)
-            columns["lock"].append(name(_lock_of(wait)))
             columns["owner"].append(name(wait.owner))
             columns["taken"].append(name(wait.owner_place))
-            last = begin
+        last = 0
+        for hold in sorted(holds.get(track, ()), key=times):
+            last = append(held, hold, last)
+            held["taken"].append(name("".join(_parts(hold.place)[1:])))
+        held["count"].append(len(holds.get(track, ())))
     data = {
         "length": max(ns(profile.end), 0),
         "places": [
@@ -463,6 +508,7 @@ def _data(profile: Profile, colours: dict[int, int]) -> str:
             [name(thread), ident, len(threads[ident, thread])] for ident, thread in tracks
         ],
         "waits": columns,
+        "holds": held,
         "names": list(names),
     }
     text = json.dumps(data, separators=(",", ":"))
@@ -1335,22 +1381,34 @@ document.addEventListener("keydown", event => {
   const latest = new Float64Array(count);  // of the waits of a thread up to this one
   const place = Uint32Array.from(columns.place), failed = new Uint8Array(count);
   for (const index of columns.failed) failed[index] = 1;
+  // What threads had, in the same way.
+  const holds = data.holds, held = {};
+  for (const key of ["begin", "end", "latest"]) held[key] = new Float64Array(holds.length.length);
   const tracks = [];
   let [start, stop] = [0, data.length];
-  let from = 0;
-  for (const [title, ident, waits] of data.threads) {
-    const track = {name: name(title), ident, from, to: from + waits, total: 0};
-    let now = 0, late = -Infinity;
+  let from = 0, heldFrom = 0;
+  for (const [index, [title, ident, waits]] of data.threads.entries()) {
+    const heldTo = heldFrom + holds.count[index];
+    const track = {name: name(title), ident, from, to: from + waits, total: 0, heldFrom, heldTo};
+    let now = 0, late = -Infinity;  // of the one before, and of all
     for (let k = from; k < track.to; k++) {
       begin[k] = now += columns.begin[k];
       end[k] = now + columns.length[k];
       latest[k] = late = Math.max(late, end[k]);
       track.total += columns.length[k];
     }
-    start = Math.min(start, begin[from]);
+    if (waits) start = Math.min(start, begin[from]);
     stop = Math.max(stop, late);
+    now = 0, late = -Infinity;
+    for (let k = heldFrom; k < heldTo; k++) {
+      held.begin[k] = now += holds.begin[k];
+      held.end[k] = now + holds.length[k];
+      held.latest[k] = late = Math.max(late, held.end[k]);
+      start = Math.min(start, now);
+      stop = Math.max(stop, late);
+    }
     tracks.push(track);
-    from = track.to;
+    [from, heldFrom] = [track.to, heldTo];
   }
   if (stop <= start) stop = start + 1;
   let peak = 0;  // of threads that wait at once
@@ -1450,6 +1508,11 @@ document.addEventListener("keydown", event => {
   // The waits of a track that can be in [a, b].
   const between = ({from, to}, a, b) =>
     [first(from, to, k => latest[k] >= a), first(from, to, k => begin[k] > b)];
+
+  // What it had that can be in [a, b].
+  const heldBetween = ({heldFrom, heldTo}, a, b) =>
+    [first(heldFrom, heldTo, k => held.latest[k] >= a),
+      first(heldFrom, heldTo, k => held.begin[k] > b)];
 
   // Add to each bin what share of it is waiting, by colour. Waits that are as wide as `most` bins
   // go to `wide` instead.
@@ -1658,7 +1721,25 @@ document.addEventListener("keydown", event => {
       }
     }
 
+    drawHolds(pen, track, top);
     drawName(pen, i, false);
+  }
+
+  // A line below, where it had something: what is one after the other in one go.
+  function drawHolds(pen, track, top) {
+    const [from, to] = heldBetween(track, left, right);
+    let a = 0, b = -1;
+    const put = () => pen.fillRect(a, top + bar + 1, b - a, 3);
+    pen.fillStyle = theme.soft;
+    for (let k = from; k < to; k++) {
+      if (held.end[k] < left) continue;
+      const x = Math.max(toX(held.begin[k]), gutter);
+      const y = Math.min(Math.max(toX(held.end[k]), x + 0.5), width);
+      if (x <= b) { b = Math.max(b, y); continue; }
+      if (b > a) put();
+      [a, b] = [x, y];
+    }
+    if (b > a) put();
   }
 
   // The name, and how much of the run the thread was waiting.
@@ -1815,10 +1896,19 @@ document.addEventListener("keydown", event => {
         ["mostly", places[place[longest]].where], ["thread", track.name],
         ["", "zoom in to tell them apart"]])];
     }
+    if (at.held >= 0) {
+      return [make("b", `${time((held.end[at.held] - held.begin[at.held]) / 1e9)}, held`), facts([
+        ["lock", name(holds.lock[at.held])],
+        ["taken in", name(holds.taken[at.held])],
+        ["thread", track.name],
+        ["at", clock(held.begin[at.held], Math.min(scaleOfAxis().digits + 2, 9))]])];
+    }
     if (!(at.wait >= 0)) {
+      const times = track.heldTo - track.heldFrom;
       return [make("b", track.name), facts([
         ["waits", number(track.to - track.from, 0)],
         ["in all", time(track.total / 1e9)],
+        ["had locks", times ? `${number(times, 0)} times` : undefined],
         ["ident", String(track.ident)]])];
     }
     const k = at.wait, owner = name(columns.owner[k]), taken = name(columns.taken[k]);
@@ -1836,6 +1926,12 @@ document.addEventListener("keydown", event => {
     if (track < 0) return null;
     if (x < gutter) return {track, wait: -1};
     const [a, b] = [toTime(x - 1.5), toTime(x + 1.5)];
+    if (y > topOf(track) + bar) {
+      const [from, to] = heldBetween(tracks[track], a, b);
+      for (let k = to - 1; k >= from; k--) {  // the one that it took last
+        if (held.end[k] >= a) return {track, wait: -1, held: k};
+      }
+    }
     const [from, to] = between(tracks[track], a, b);
     const t = toTime(x), isWide = k => toX(end[k]) - toX(begin[k]) >= 4;
     let longest = -1, waits = 0, total = 0;

@@ -21,7 +21,13 @@ from conftest import CFFI, LONG, ROOT, run_script
 
 from lowthread._profile_page import page
 
-Profile = namedtuple("Profile", "command begin end waits places dropped omitted")
+Profile = namedtuple(
+    "Profile",
+    "command begin end waits places dropped omitted holds hold_places holds_omitted",
+    defaults=((), (), 0),
+)
+Hold = namedtuple("Hold", "ident thread lock kind name begin end place")
+HoldPlace = namedtuple("HoldPlace", "where lock holds total median p99 worst")
 Wait = namedtuple("Wait", "ident thread lock kind name begin end taken owner owner_place place")
 Place = namedtuple("Place", "where stack lock waits total median p99 worst owners")
 
@@ -105,6 +111,20 @@ FEW = Profile(
     0,
 )
 
+HOLDS = [
+    Hold(1, "MainThread", 0xA0, "lock", "a", 10.3, 10.45, "/srv/a.py:3 in get"),
+    Hold(1, "MainThread", 0xB0, "RLock", None, 10.31, 10.4, "/srv/b.py:4 in put"),
+    Hold(3, "idle", 0xB0, "RLock", None, 10.5, 10.6, "/srv/b.py:4 in put"),
+]
+HELD = FEW._replace(
+    holds=HOLDS,
+    hold_places=[
+        HoldPlace("/srv/b.py:4 in put", "RLock 0xb0", 1002, 0.19, 0.09, 0.1, 0.1),
+        HoldPlace("/srv/a.py:3 in get", "a", 1, 0.15, 0.15, 0.15, 0.15),
+    ],
+    holds_omitted=1000,
+)
+
 EMPTY = Profile("python empty.py", 5.0, 5.0, [], [], 0, 0)
 
 HOSTILE = {
@@ -135,7 +155,9 @@ def hostile(text):
     places = [
         Place(where, (text, where), text, 2, 1.0, 0.5, 0.5, 0.5, ((text, text, 2, 1.0),)),
     ]
-    return Profile(text, 0.0, 1.0, waits, places, 0, 0)
+    holds = [Hold(1, text, 1, text, text, 0.0, 0.5, where)]
+    held = [HoldPlace(where, text, 1, 0.5, 0.5, 0.5, 0.5)]
+    return Profile(text, 0.0, 1.0, waits, places, 0, 0, holds, held)
 
 
 def shown(text):
@@ -210,6 +232,9 @@ PROFILES = {
     "sample": sample(),
     "few": FEW,
     "empty": EMPTY,
+    "held": HELD,
+    "only held": HELD._replace(waits=[], places=[]),
+    "held outside": HELD._replace(begin=10.35, end=10.55),
     "one place": sample(threads=2, waits=10, places=1),
     "many": sample(threads=60, waits=3000, places=40),
     "omitted": FEW._replace(waits=[], omitted=3),
@@ -439,6 +464,23 @@ def test_the_numbers_of_the_timeline():
     assert [names[n] for n in waits["owner"]] == ["worker", "worker", "MainThread"]
     assert [n if n < 0 else names[n] for n in waits["taken"]] == ["a.py:7 in keep", -1, -1]
     assert waits["failed"] == [1]
+
+
+def test_holds():
+    reader = Reader(page(HELD))
+    data, names = reader.data, reader.data["names"]
+    assert [names[n] for n, _, _ in data["threads"]] == ["MainThread", "idle", "worker"]
+    assert [count for _, _, count in data["threads"]] == [2, 0, 1]
+    assert data["holds"]["count"] == [2, 1, 0]
+    assert data["holds"]["begin"] == pytest.approx([300e6, 10e6, 500e6])
+    assert data["holds"]["length"] == pytest.approx([150e6, 90e6, 100e6])
+    assert [names[n] for n in data["holds"]["lock"]] == ["a (lock)", "RLock 0xb0", "RLock 0xb0"]
+    assert [names[n] for n in data["holds"]["taken"]] == ["a.py:3 in get", *["b.py:4 in put"] * 2]
+    assert "b.py:4 in put RLock 0xb0 1,002 190 ms 90.0 ms 100 ms 100 ms" in reader.text
+    assert "1,000 times in the table only" in reader.text
+    assert "The thin line below is when it had a lock." in reader.text
+    few = Reader(page(FEW))
+    assert "thin line" not in few.text and "held" not in few.text.replace("threads held", "")
 
 
 def test_threads_are_in_an_order_that_people_expect():
@@ -1123,6 +1165,25 @@ def test_the_pointer_is_told_of_a_wait(visit):
     browser.mouse("mouseMoved", 2, 2)
     browser.settle()
     assert not browser.run("tip.checkVisibility()")
+
+
+@in_a_browser
+def test_the_pointer_is_told_of_what_was_held(visit):
+    browser = visit(HELD)
+    box = browser.run("(b => [b.left, b.top, b.width])(canvas.getBoundingClientRect())")
+    below = box[1] + 24 + 6 + 24 + 2  # the axis, the margin, the bar: then the line of the first
+    told = set()
+    for x in range(int(box[0]) + 140, int(box[0] + box[2]), 2):
+        browser.mouse("mouseMoved", x, below)
+        if browser.run("!tip.hidden"):
+            told.add(" ".join(browser.run("tip.innerText").split()))
+    for part in (
+        "150 ms, held lock a (lock) taken in a.py:3 in get thread MainThread at 0.300",
+        "90.0 ms, held lock RLock 0xb0 taken in b.py:4 in put thread MainThread at 0.310",
+    ):
+        assert any(each.startswith(part) for each in told), told
+    plain = drawn(browser)
+    assert plain != drawn(visit(HELD._replace(holds=HOLDS[2:])))
 
 
 @in_a_browser
