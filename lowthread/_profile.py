@@ -371,7 +371,8 @@ class Profile:
     def _take_if_nobody_does(self) -> None:
         if self._taking.acquire(False):
             try:
-                self._take()
+                if self._is_running:  # else it may be the next one's
+                    self._take()
             finally:
                 self._taking.release()
 

@@ -133,20 +133,21 @@ def _raise_what_was_raised() -> None:
         raise error
 
 
-def _keep_what_was_raised(_: object, error: BaseException, __: object) -> None:
+def _keep_what_was_raised(_: object, error: BaseException, __: object) -> bool:
+    if isinstance(error, (RecursionError, MemoryError)):
+        return True
     _raised[_ident()] = error
+    return False
 
 
-@ffi.def_extern(error=False, onerror=_keep_what_was_raised)
+@ffi.def_extern(error=True, onerror=_keep_what_was_raised)
 def lt_wait_over(done: WaitDone) -> bool:
     """Tell of a wait that is over; what is raised, by a signal handler, ends it without the lock.
 
-    That of a `with` statement, too, which so has no Python code where the lock is taken.
+    That of a `with` statement, too, which so has no Python code where the lock is taken. It does
+    not fail for want of what that takes, as at the limit of recursion.
     """
-    try:
-        note(done.lock, done.kind, done.since, done)
-    except (RecursionError, MemoryError):
-        pass
+    note(done.lock, done.kind, done.since, done)
     return True
 
 

@@ -177,11 +177,14 @@ def rough_stacks() -> dict[int, list[str]]:
     except (AttributeError, OSError, RuntimeError):  # the system, or a build, does not have it
         return {}
     stacks: dict[int, list[str]] = {}
-    for part in text.split("\n\n"):
-        head, *lines = part.splitlines()
-        ident = int(head.partition("hread ")[2].split()[0], 16)
-        stacks[ident] = _calls_of(lines)
-    return stacks
+    calls: list[str] = []
+    for line in text.split("\n"):
+        head, _, rest = line.partition("hread 0x")
+        if head in ("T", "Current t"):
+            calls = stacks[int(rest.partition(" ")[0], 16)] = []
+        elif line.startswith('  File "'):
+            calls.append(line)
+    return {ident: _calls_of(lines) for ident, lines in stacks.items()}
 
 
 def _calls_of(lines: list[str]) -> list[str]:

@@ -408,6 +408,39 @@ assert lock.locked()
     run_script(OVER + script).ok()
 
 
+def test_a_wait_is_over_at_the_limit_of_recursion():
+    """Where there is no room for a call that would note it."""
+    script = """
+lock, has = lowthread.allocate_lock(), []
+sys.setrecursionlimit(200)
+def wait_at(depth):
+    if depth:
+        wait_at(depth - 1)
+    elif lock.acquire(timeout=60):
+        has.append(True)
+def wait(depth):
+    try:
+        wait_at(depth)
+    except RecursionError:
+        pass
+times = 0
+with lowthread.profile():
+    for depth in range(150, 200):
+        lock.acquire()
+        thread = lowthread.start(wait, depth)
+        time.sleep(0.002)
+        lock.release()
+        assert thread.join(60)
+        if has:
+            has.clear()
+            lock.release()
+            times += 1
+        assert not lock.locked(), depth
+assert 10 < times and (times < 50 or sys.implementation.name == "pypy"), times
+"""
+    run_script(OVER + script).ok()
+
+
 @pytest.mark.parametrize("ends", ["pass", "raise Raised"])
 @pytest.mark.parametrize("way", ["r.acquire()", "r.__enter__()"])
 def test_a_handler_that_takes_the_lock_again_when_a_wait_is_over(ends, way):

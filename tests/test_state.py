@@ -362,6 +362,35 @@ for function, thread in threads.items():
     run_script(script).ok()
 
 
+def test_stacks_of_pypy():
+    told = [
+        '  File "/a in b [c].py", line 3 in f [jit inlined]',
+        '  File "/x.py", line 2 in g [jitted]',
+        '  File "/x.py", line 2 in g',
+        '  File "/x.py", line 2 in g',
+        '  File "/x.py", line 1 in <module>',
+    ]
+    own = f'  File "{lowthread._hooks.HERE}_pylock.py", line 1 in wait_for'
+    assert lowthread._state._calls_of([own, own + " [jitted]", *told]) == [
+        '  File "/x.py", line 1, in <module>\n',
+        '  File "/x.py", line 2, in g\n',
+        '  File "/x.py", line 2, in g\n',
+        '  File "/a in b [c].py", line 3, in f\n',
+    ]
+    assert lowthread._state._calls_of([]) == lowthread._state._calls_of([own]) == []
+
+
+def test_a_dump_without_the_stacks_of_pypy(monkeypatch):
+    """As where the system has no file in memory."""
+
+    def refuse(_):
+        raise OSError
+
+    monkeypatch.setattr(os, "memfd_create", refuse, raising=False)
+    text = dumped()
+    assert "in test_a_dump_without_the_stacks_of_pypy\n" in text
+
+
 def test_dumps_beside_threads_that_begin_and_compute_and_end():
     """On PyPy, compiled code has its frames in registers."""
     script = """
