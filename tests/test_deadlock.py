@@ -452,7 +452,9 @@ def wait(n):
 ts = []
 for n in range(4):
     ts.append(start(wait, "w", n))
-    time.sleep(0.15)  # more than it takes to look
+    time.sleep(0.12)  # more than it takes to look
+# The last has looked at 0.4 s, the next look is of the first at 1.6 s: in between all wait.
+time.sleep(1 - 4 * 0.12)
 lock.release()
 for t in ts: t.join()
 assert order == [0, 1, 2, 3], order
