@@ -43,6 +43,7 @@ typedef struct {
 void lt_record_short(int64_t *count_and_total);
 void lt_record_end(void);
 size_t lt_recorded(void);
+bool lt_record_is_long(int64_t since);
 size_t lt_record_take(lt_wait_done *into, size_t room, size_t *lost);
 
 /* lt_rlock.h */

@@ -71,7 +71,8 @@ static int64_t lt_start(void *task, lt_handle *handle, uintptr_t awaited_by, int
 
 #endif
 
-static const lt_subject checked = {.kind = LT_FOR_LOCK, .checks = true, .is_told = true};
+static const lt_subject checked = {.kind = LT_FOR_LOCK, .checks = true};
+static const lt_subject told_over = {.kind = LT_FOR_LOCK, .checks = true, .is_told = true};
 
 static int lt_acquire(lt_lock *lock, int64_t since, int64_t deadline) {
     return lt_lock_acquire_for(lock, &checked, since, deadline, LT_HOOKS);
@@ -79,12 +80,14 @@ static int lt_acquire(lt_lock *lock, int64_t since, int64_t deadline) {
 
 static bool lt_wait_over(const lt_wait_done *wait);
 
-/* Tells Python of a wait that is over.  What is raised there is kept for lowthread/_pylock.py. */
+/* Tells Python of a wait of a `with` statement that is over.  Not in the main thread, where a signal
+ * handler may raise in between; what is raised elsewhere, from another thread, is kept for
+ * lowthread/_pylock.py. */
 static bool over(const lt_wait_done *wait) {
     lt_lock *lock = (lt_lock *)(uintptr_t)wait->lock;
     int kind = (int)wait->kind;
     bool is_taken = wait->verdict == LT_ACQUIRED;
-    if (!MAY_CALL) {
+    if (!MAY_CALL || lt_main_ident() == lt_ident()) {
         return true;
     }
     if (is_taken) {
@@ -139,7 +142,7 @@ static void lt_note(uintptr_t waited_for, int kind, lt_noted *noted) {
 }
 
 static int lt_racquire(lt_rlock *r, int64_t since, int64_t deadline) {
-    return lt_rlock_acquire_for(r, true, since, deadline, LT_HOOKS);
+    return lt_rlock_acquire_for(r, true, false, since, deadline, LT_HOOKS);
 }
 
 /* Has it again as before it was released all at once; signal handlers that are due run later. */
@@ -167,11 +170,13 @@ static bool lt_rtry_is(lt_rlock *r, bool expected) {
 static const int64_t very_long = LT_FOREVER - 1;
 
 static bool lt_wait_is(lt_lock *lock, int64_t since, bool expected) {
-    return (lt_acquire(lock, since, very_long) == LT_ACQUIRED) == expected;
+    return (lt_lock_acquire_for(lock, &told_over, since, very_long, LT_HOOKS) == LT_ACQUIRED) ==
+           expected;
 }
 
 static bool lt_rwait_is(lt_rlock *r, int64_t since, bool expected) {
-    return (lt_racquire(r, since, very_long) == LT_ACQUIRED) == expected;
+    return (lt_rlock_acquire_for(r, true, true, since, very_long, LT_HOOKS) == LT_ACQUIRED) ==
+           expected;
 }
 
 static bool lt_release_is(lt_lock *lock, bool expected) {

@@ -3,6 +3,7 @@
 
 #include "lowthread.h" /* LT_ACQUIRED */
 #include "lt_mutex.h"
+#include "lt_park.h"
 #include "lt_thread.h"
 
 #include <stdlib.h>
@@ -57,8 +58,14 @@ static int64_t number(_Atomic int64_t *of) {
     return atomic_load_explicit(of, memory_order_relaxed);
 }
 
-bool lt_record_wants_note(int64_t since) {
+/* In the main thread early: its waits may not be told of when they are over. */
+static int64_t time_to_note(void) {
     int64_t after = number(&noted_after);
+    return after != 0 && lt_main_ident() == lt_ident() ? number(&shortest) : after;
+}
+
+bool lt_record_wants_note(int64_t since) {
+    int64_t after = time_to_note();
     return lt_is_recording() && after != 0 && lt_now() - since >= after;
 }
 
@@ -68,7 +75,7 @@ bool lt_record_is_long(int64_t since) {
 }
 
 int64_t lt_record_note_at(int64_t since, int64_t now) {
-    int64_t after = number(&noted_after);
+    int64_t after = time_to_note();
     if (!lt_is_recording() || after == 0) {
         return LT_FOREVER;
     }

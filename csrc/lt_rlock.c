@@ -3,12 +3,12 @@
 
 #include "lt_record.h"
 
-int lt_rlock_acquire_for(lt_rlock *r, bool checks, int64_t since, int64_t deadline,
+int lt_rlock_acquire_for(lt_rlock *r, bool checks, bool told, int64_t since, int64_t deadline,
                          const lt_hooks *hooks) {
     if (lt_rlock_count_of(r, lt_ident()) != 0) {
         return lt_rlock_try(r);
     }
-    lt_subject subject = LT_RLOCK_SUBJECT(r, checks, checks);
+    lt_subject subject = LT_RLOCK_SUBJECT(r, checks, told);
     int verdict = lt_lock_acquire_for(&r->lock, &subject, since, deadline, hooks);
     if (verdict == LT_ACQUIRED) {
         lt_rlock_own_once(r);

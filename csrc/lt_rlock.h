@@ -27,12 +27,12 @@ struct lt_rlock {
 
 /* As lt_lock_acquire(), but at once for the owner, or LT_OVERFLOW: `count` cannot become any
  * larger. */
-int lt_rlock_acquire_for(lt_rlock *r, bool checks, int64_t since, int64_t deadline,
+int lt_rlock_acquire_for(lt_rlock *r, bool checks, bool told, int64_t since, int64_t deadline,
                          const lt_hooks *hooks);
 
 static inline int lt_rlock_acquire(lt_rlock *r, int64_t since, int64_t deadline,
                                    const lt_hooks *hooks) {
-    return lt_rlock_acquire_for(r, false, since, deadline, hooks);
+    return lt_rlock_acquire_for(r, false, false, since, deadline, hooks);
 }
 
 /* As lt_rlock_release(), and tells of it when others can have it: lt_record_hold(). */

@@ -13,7 +13,7 @@ from lowthread._final import Final, name_of, no_pickle
 from lowthread._hooks import report_unraisable
 from lowthread._load import ffi, lib, native
 from lowthread._never import LAST_WAIT, is_last_thread, too_late_for
-from lowthread._pylock import go_on
+from lowthread._pylock import go_on, tell_of_end
 from lowthread._start import start_thread
 
 TYPE_CHECKING = False
@@ -53,8 +53,10 @@ def join(cell: HandleCell, ns: int) -> bool:
     while True:
         verdict = lib.lt_join(cell, since, deadline)
         if verdict == lib.LT_ACQUIRED:
+            tell_of_end(cell, lib.LT_FOR_THREAD, since)
             return True
         if verdict == lib.LT_TIMED_OUT:
+            tell_of_end(cell, lib.LT_FOR_THREAD, since)
             if is_last:
                 raise too_late_for("join thread")
             return False

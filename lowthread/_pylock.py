@@ -7,7 +7,7 @@ from _weakref import ref
 
 from lowthread._arguments import FOREVER, UNSET, wait_in_ns
 from lowthread._builtin import unannotated
-from lowthread._check import check, note
+from lowthread._check import check, note, profilers
 from lowthread._final import Final, name_of, no_pickle
 from lowthread._load import PYPY, check_signals, ffi, lib
 from lowthread._never import LAST_WAIT as _LAST_WAIT
@@ -32,6 +32,7 @@ _release = lib.lt_lock_release
 _reset = lib.lt_lock_reset
 _wait = lib.lt_acquire
 _now = lib.lt_now
+_is_long = lib.lt_record_is_long
 _HELD = lib.LT_HELD
 _ACQUIRED = lib.LT_ACQUIRED
 _TIMED_OUT = lib.LT_TIMED_OUT
@@ -77,6 +78,11 @@ def wait_for(
         deadline = since + _LAST_WAIT
     while True:
         verdict = wait(cell, since, deadline)
+        if profilers and verdict in (_ACQUIRED, _TIMED_OUT):
+            try:
+                tell_of_end(cell, kind, since)
+            except (RecursionError, MemoryError):  # of the call itself
+                pass
         if verdict == _ACQUIRED:
             return True
         if verdict == _TIMED_OUT:
@@ -121,6 +127,12 @@ def tell(listener: Listener, cell: Pointer, kind: int, since: int) -> None:
         listener(int(_cast("uintptr_t", cell)), kind, since)
     except (RecursionError, MemoryError):
         pass
+
+
+def tell_of_end(cell: Pointer, kind: int, since: int) -> None:
+    """Tell of a wait that is over; it may raise, and what was taken stays so."""
+    if profilers and _is_long(since):
+        tell(note, cell, kind, since)
 
 
 # What was raised in `lt_wait_over`, by thread.

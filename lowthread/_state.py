@@ -180,8 +180,9 @@ def rough_stacks() -> dict[int, list[str]]:
     calls: list[str] = []
     for line in text.split("\n"):
         head, _, rest = line.partition("hread 0x")
-        if head in ("T", "Current t"):
-            calls = stacks[int(rest.partition(" ")[0], 16)] = []
+        ident = rest.partition(" ")[0]
+        if head in ("T", "Current t") and not ident.strip("0123456789ABCDEFabcdef"):
+            calls = stacks[int(ident or "0", 16)] = []
         elif line.startswith('  File "'):
             calls.append(line)
     return {ident: _calls_of(lines) for ident, lines in stacks.items()}

@@ -1,6 +1,7 @@
 /* What the types `lock` and `RLock` have in common: arguments, and waiting. */
 #include "lt_types.h"
 
+#include "../lt_park.h"
 #include "../lt_record.h"
 #include "../lt_rlock.h"
 
@@ -263,10 +264,12 @@ int lt_tell_taking_untold(PyObject *self, _Atomic uint32_t *marks, int64_t ns) {
 /* ---- waiting for one ---- */
 
 /* Whether nobody was told of a wait that is over, and is not short: such as one of a thread that
- * had to wait for the GIL when it was to tell of it. */
+ * had to wait for the GIL when it was to tell of it.  Not in the main thread: a signal handler may
+ * raise there. */
 static bool is_to_be_told(lt_state *state, const lt_subject *subject, int64_t since,
                           bool is_noted) {
-    return !is_noted && subject->checks && state != NULL && lt_record_is_long(since);
+    return !is_noted && subject->checks && state != NULL && lt_main_ident() != lt_ident() &&
+           lt_record_is_long(since);
 }
 
 int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how) {
