@@ -412,7 +412,10 @@ class Profile:
                 if verdict == lib.LT_INTERRUPTED:
                     self._unfinished[key] = done  # it goes on, unless a handler has raised
                 else:
-                    self._unfinished.pop(key, None)
+                    before_it = self._unfinished.pop(key, None)
+                    if before_it is not None and not done[2] | done[3]:
+                        # It was found to be over when it was about to go on, and nobody had it.
+                        done = (*done[:2], *before_it[2:4], *done[4:])
                     taken = verdict == lib.LT_ACQUIRED
                     if key in self._begun:
                         self._add(key, done, taken)
