@@ -404,7 +404,8 @@ class Profile:
                     holds.forget(before)
                 return
             data = bytes(ffi.buffer(self._buffer, count * 64))
-            for done in iter_unpack("4Q4q", data):
+            for row in iter_unpack("4Q4q", data):
+                done = row
                 lock, waiter, _, _, kind, since, until, verdict = done
                 if holds is not None and not holds.take(waiter, lock, kind, until, verdict):
                     continue
