@@ -256,7 +256,8 @@ static _Atomic uintptr_t closed_by;
 
 /* enter() writes `passing` and then reads `closed_by`, close() the other way round.
  * At least one must see the other's write, or a thread would be let in unseen:
- * that takes sequential consistency, here and in close(). */
+ * that takes sequential consistency, here and in close().  To write is to exchange there:
+ * after a plain store, QEMU's aarch64 on x86 lets the load overtake it, as that one may not. */
 bool lt_gate_enter(void) {
     atomic_fetch_add_explicit(&passing, 1, memory_order_seq_cst);
     uintptr_t closer = atomic_load_explicit(&closed_by, memory_order_seq_cst);
@@ -296,7 +297,7 @@ static void until_zero(lt_word *word, int64_t patience_ns) {
 }
 
 void lt_gate_close(int64_t patience_ns) {
-    atomic_store_explicit(&closed_by, lt_ident(), memory_order_seq_cst);
+    (void)atomic_exchange_explicit(&closed_by, lt_ident(), memory_order_seq_cst);
     until_zero(&passing, patience_ns);
 }
 
@@ -371,7 +372,7 @@ void lt_birth_end(void) {
 }
 
 void lt_births_wait(int64_t patience_ns) {
-    atomic_store_explicit(&births_awaited, true, memory_order_seq_cst);
+    (void)atomic_exchange_explicit(&births_awaited, true, memory_order_seq_cst); /* see the gate */
     until_zero(&births, patience_ns);
     atomic_store_explicit(&births_awaited, false, memory_order_seq_cst);
 }
