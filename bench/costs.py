@@ -10,7 +10,6 @@ is known all the time, so it is in both.
 import contextlib
 import itertools
 import signal
-import sys
 import time
 from statistics import median
 
@@ -19,8 +18,6 @@ from bench.subjects import LOWTHREAD, maker
 from bench.threaded import clock, fitting_scale, hand_over, ratio, run_together, take_turns
 
 OFF, ON = "off", "on"
-
-PYPY = sys.implementation.name == "pypy"
 
 
 @contextlib.contextmanager
@@ -91,7 +88,7 @@ ROWS = [
         "4 threads, with lock: compute, profile",
         1.2,
         lowthread.profile,
-        contending(compute, 4_000_000 if PYPY else 400_000),
+        contending(compute, 4_000_000 if lowthread._load.PYPY else 400_000),
     ),
     (
         "4 threads, with lock: sleep 0.2 ms, profile",

@@ -81,25 +81,20 @@ static int lt_acquire(lt_lock *lock, int64_t since, int64_t deadline) {
 static bool lt_wait_over(const lt_wait_done *wait);
 
 /* Tells Python of a wait of a `with` statement that is over.  Not in the main thread, where a signal
- * handler may raise in between; what is raised elsewhere, from another thread, is kept for
- * lowthread/_pylock.py. */
+ * handler may raise in between.  What is raised in another, as by PyThreadState_SetAsyncExc(), is
+ * kept for go_on() in lowthread/_pylock.py. */
 static bool over(const lt_wait_done *wait) {
     lt_lock *lock = (lt_lock *)(uintptr_t)wait->lock;
     int kind = (int)wait->kind;
-    bool is_taken = wait->verdict == LT_ACQUIRED;
     if (!MAY_CALL || lt_main_ident() == lt_ident()) {
         return true;
     }
-    if (is_taken) {
-        lt_taken_own(lock, kind); /* a signal handler may take it again */
-    }
-    if (lt_wait_over(wait)) {
-        return true;
-    }
-    if (is_taken) {
+    lt_taken_own(lock, kind); /* a finalizer may take it again */
+    if (!lt_wait_over(wait)) {
         lt_taken_release(lock, kind);
+        return false;
     }
-    return false;
+    return true;
 }
 
 static bool lt_record_from_now(size_t room, int64_t shortest, int64_t noted_after, bool holds) {

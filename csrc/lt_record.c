@@ -106,7 +106,7 @@ int lt_record(const lt_wait_done *wait, bool is_told) {
         short_count++;
         short_total += length;
     }
-    lt_over *tell = is_told && is_long && verdict != LT_INTERRUPTED && ring != NULL
+    lt_over *tell = is_told && is_long && verdict == LT_ACQUIRED && ring != NULL
                         ? atomic_load_explicit(&over, memory_order_relaxed)
                         : NULL;
     lt_mutex_unlock(&mutex);

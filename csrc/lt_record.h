@@ -24,8 +24,8 @@ typedef struct lt_wait_done {
  * it did so only for a while. */
 enum { LT_HOLD_ENDS = 100, LT_HOLD_GOES_ON };
 
-/* What is called in a thread whose wait is over, with the verdict still to be returned.  False:
- * that is to be LT_INTERRUPTED, and if the lock was taken, it has been released. */
+/* What is called in a thread that has waited, and has the lock, before it is told so.  False: it has
+ * been released, and the verdict is to be LT_INTERRUPTED. */
 typedef bool lt_over(const lt_wait_done *wait);
 
 typedef struct {

@@ -9,6 +9,7 @@ import sys
 
 from lowthread._arguments import FOREVER, timeout_in_ns
 from lowthread._builtin import builtin, unannotated
+from lowthread._check import profilers
 from lowthread._final import Final, name_of, no_pickle
 from lowthread._hooks import report_unraisable
 from lowthread._load import ffi, lib, native
@@ -52,11 +53,11 @@ def join(cell: HandleCell, ns: int) -> bool:
         deadline = since + LAST_WAIT  # for its last steps, which need no Python
     while True:
         verdict = lib.lt_join(cell, since, deadline)
-        if verdict == lib.LT_ACQUIRED:
+        if profilers and verdict in (lib.LT_ACQUIRED, lib.LT_TIMED_OUT):
             tell_of_end(cell, lib.LT_FOR_THREAD, since)
+        if verdict == lib.LT_ACQUIRED:
             return True
         if verdict == lib.LT_TIMED_OUT:
-            tell_of_end(cell, lib.LT_FOR_THREAD, since)
             if is_last:
                 raise too_late_for("join thread")
             return False

@@ -405,18 +405,17 @@ class Profile:
                 return
             data = bytes(ffi.buffer(self._buffer, count * 64))
             for row in iter_unpack("4Q4q", data):
-                done = row
-                lock, waiter, _, _, kind, since, until, verdict = done
+                lock, waiter, owner, word, kind, since, until, verdict = row
                 if holds is not None and not holds.take(waiter, lock, kind, until, verdict):
                     continue
                 key = waiter, since
                 if verdict == lib.LT_INTERRUPTED:
-                    self._unfinished[key] = done  # it goes on, unless a handler has raised
+                    self._unfinished[key] = row  # it goes on, unless a handler has raised
                 else:
-                    before_it = self._unfinished.pop(key, None)
-                    if before_it is not None and not done[2] | done[3]:
-                        # It was found to be over when it was about to go on, and nobody had it.
-                        done = (*done[:2], *before_it[2:4], *done[4:])
+                    first = self._unfinished.pop(key, row)
+                    if not owner | word:  # it was found to be over when it was about to go on
+                        owner, word = first[2:4]
+                    done = lock, waiter, owner, word, kind, since, until, verdict
                     taken = verdict == lib.LT_ACQUIRED
                     if key in self._begun:
                         self._add(key, done, taken)

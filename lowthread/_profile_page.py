@@ -368,15 +368,12 @@ def _all_holders(place: Place) -> Iterator[str]:
     yield "</div>"
 
 
-# ---- the timeline ----
-
-
 def _holds(profile: Profile) -> Iterator[str]:
     if not profile.hold_places:
         return
     yield '<section aria-labelledby="h-holds">'
     yield '<div class="head"><h2 id="h-holds">How long locks were held</h2></div>'
-    yield '<div class="wide"><table class="holds" aria-labelledby="h-holds"><thead><tr>'
+    yield '<div class="wide"><table aria-labelledby="h-holds"><thead><tr>'
     yield '<th scope="col">Where it was taken</th><th scope="col">Lock</th>'
     for name in ("Times", "Total", "Median", "p99", "Worst"):
         yield f'<th scope="col" class="n">{name}</th>'
@@ -398,6 +395,9 @@ def _holds(profile: Profile) -> Iterator[str]:
             "no room for more in the timeline.</p>"
         )
     yield "</section>"
+
+
+# ---- the timeline ----
 
 
 def _timeline(profile: Profile) -> Iterator[str]:

@@ -130,8 +130,8 @@ def tell(listener: Listener, cell: Pointer, kind: int, since: int) -> None:
 
 
 def tell_of_end(cell: Pointer, kind: int, since: int) -> None:
-    """Tell of a wait that is over; it may raise, and what was taken stays so."""
-    if profilers and _is_long(since):
+    """Tell a profile of a wait that is over; it may raise, and what was taken stays so."""
+    if _is_long(since):
         tell(note, cell, kind, since)
 
 
@@ -154,10 +154,9 @@ def _keep_what_was_raised(_: object, error: BaseException, __: object) -> bool:
 
 @ffi.def_extern(error=True, onerror=_keep_what_was_raised)
 def lt_wait_over(done: WaitDone) -> bool:
-    """Tell of a wait that is over; what is raised, by a signal handler, ends it without the lock.
+    """Tell of a `with` statement's wait that is over; what is raised ends it without the lock.
 
-    That of a `with` statement, too, which so has no Python code where the lock is taken. It does
-    not fail for want of what that takes, as at the limit of recursion.
+    It does not fail for want of what that takes, as at the limit of recursion.
     """
     note(done.lock, done.kind, done.since, done)
     return True

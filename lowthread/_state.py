@@ -176,13 +176,19 @@ def rough_stacks() -> dict[int, list[str]]:
             text = os.fsdecode(file.read())
     except (AttributeError, OSError, RuntimeError):  # the system, or a build, does not have it
         return {}
+    return _stacks_in(text)
+
+
+def _stacks_in(text: str) -> dict[int, list[str]]:
+    """Return the stacks that PyPy's faulthandler has told."""
+    import re
+
     stacks: dict[int, list[str]] = {}
     calls: list[str] = []
     for line in text.split("\n"):
-        head, _, rest = line.partition("hread 0x")
-        ident = rest.partition(" ")[0]
-        if head in ("T", "Current t") and not ident.strip("0123456789ABCDEFabcdef"):
-            calls = stacks[int(ident or "0", 16)] = []
+        begins = re.match(r"(?:T|Current t)hread 0x([0-9A-Fa-f]+) ", line)
+        if begins:
+            calls = stacks[int(begins[1], 16)] = []
         elif line.startswith('  File "'):
             calls.append(line)
     return {ident: _calls_of(lines) for ident, lines in stacks.items()}

@@ -289,7 +289,7 @@ assert [w.taken for w in p.waits] == [False, False], p.waits
 OVER = """
 import lowthread, signal, sys, time
 import lowthread._profile
-lowthread._profile.NOTED_AFTER = 10**15  # only those that are over
+lowthread._profile.NOTED_AFTER = 10**15  # but for the main thread, only those that are over
 
 def busy(seconds):
     end = time.monotonic() + seconds
@@ -368,7 +368,7 @@ assert "somewhere" not in places, places
 
 @pytest.mark.parametrize("kind", ["lock", "RLock"])
 @pytest.mark.parametrize("way", ["lock.acquire()", "lock.acquire(timeout=60)", "enter(lock)"])
-def test_a_handler_that_raises_when_a_wait_is_over_leaves_no_lock_held(kind, way):
+def test_a_handler_that_raises_in_a_note_leaves_no_lock_held(kind, way):
     script = f"""
 def fail(): raise Raised
 lock = lowthread.{kind}()
@@ -390,7 +390,7 @@ assert not lock.locked()
     run_script(OVER + script).ok()
 
 
-def test_a_handler_that_raises_when_a_wait_is_given_up():
+def test_a_handler_that_raises_in_the_note_of_a_wait_in_vain():
     script = """
 def fail(): raise Raised
 lock = lowthread.allocate_lock()
@@ -407,6 +407,151 @@ with lowthread.profile() as p:
 assert lock.locked()
 """
     run_script(OVER + script).ok()
+
+
+@pytest.mark.parametrize("kind", ["lock", "RLock"])
+@pytest.mark.parametrize("ends", ["pass", "raise Raised"])
+@pytest.mark.parametrize("way", ["enter", "take"])
+def test_what_is_raised_when_a_wait_is_over(kind, ends, way):
+    """In another thread than the main one, as by PyThreadState_SetAsyncExc().
+
+    An RLock is the thread's by then, for what runs in the note: here that takes it, too, twice and
+    gives it back once if nothing is raised.
+    """
+    script = f"""
+lock, results = lowthread.{kind}(), []
+def take(lock):
+    assert lock.acquire()
+    results.append("taken")
+def enter(lock):
+    with lock:
+        results.append("entered")
+def name(address):
+    if address != lowthread.addressof(lock):
+        return
+    if {kind!r} == "RLock":
+        assert lock.acquire(False) and lock._recursion_count() == 2
+        lock.release()
+    results.append("noted")
+    {ends}
+def run():
+    try:
+        {way}(lock)
+    except Raised:
+        results.append("raised")
+    if {kind!r} == "RLock":
+        results.append(lock._recursion_count())
+        while lock._is_owned():
+            lock.release()
+holder = hold(lock)
+lowthread._profile.name_of_lock = name
+with lowthread.profile():
+    thread = lowthread.start(run)
+    assert thread.join(60) and holder.join(60)
+print(*results, lowthread.backend, lock.locked())
+"""
+    *results, backend, locked = run_script(OVER + script).ok().split()
+    # acquire() of the backend in Python is told when it has the lock already, and keeps it.
+    keeps = way == "take" and (ends == "pass" or backend == "cffi")
+    taken = {"enter": "entered", "take": "taken"}[way]
+    assert results[:2] == ["noted", taken if ends == "pass" else "raised"]
+    if kind == "RLock":
+        assert results[2:] == [str(int(keeps))]
+    assert locked == str(keeps and kind == "lock")
+
+
+def test_no_call_from_c_tells_the_main_thread_of_the_end():
+    """There, handlers of two signals could raise in it, and the second would leave the lock held."""
+    script = """
+from lowthread._check import profilers
+told = []
+def contend():
+    lock = lowthread.allocate_lock()
+    holder = hold(lock)
+    with lock:
+        pass
+    assert holder.join(60)
+with lowthread.profile() as p:
+    [note] = profilers
+    def spy(address, kind, since, done=None):
+        told.append(done is not None)
+        note(address, kind, since, done)
+    profilers[:] = [spy]
+    contend()
+    assert told and not any(told), told
+    assert lowthread.start(contend).join(60)
+    assert any(told) == (lowthread.backend == "cffi"), told
+"""
+    run_script(OVER + script).ok()
+
+
+def test_the_place_of_a_wait_of_the_main_thread():
+    """It is not told of when it is over, but is woken early, on PyPy too."""
+    script = """
+lock = lowthread.allocate_lock()
+def enters():
+    with lock:
+        pass
+with lowthread.profile() as p:
+    thread = hold_for(lock, 0.02)
+    enters()
+    assert thread.join(60)
+assert any("in enters" in place.where for place in p.places), p.places
+"""
+    script = "hold_for = hold\n" + script.replace("hold_for(lock, 0.02)", "hold_for(lock)")
+    before = OVER.replace("lowthread._profile.NOTED_AFTER", "_").replace(
+        "sleep(0.1)", "sleep(0.02)"
+    )
+    run_script(before + script).ok()
+
+
+@pytest.mark.parametrize("kind", ["lock", "RLock"])
+def test_who_had_what_was_released_just_as_a_note_was_made(kind):
+    script = f"""
+import threading
+from lowthread._check import profilers
+lock, go = lowthread.{kind}(), lowthread.allocate_lock()
+go.acquire()
+def holder():
+    with lock:
+        has.release()
+        go.acquire()
+    gone.release()
+has, gone = lowthread.allocate_lock(), lowthread.allocate_lock()
+waited_for = {{lowthread.addressof(lock)}}
+has.acquire()
+gone.acquire()
+def waits():
+    with lock:
+        pass
+thread = threading.Thread(target=holder, name="holder")
+thread.start()
+has.acquire()
+with lowthread.profile() as p:
+    [note] = profilers
+    def late(address, *args):
+        if address in waited_for:
+            waited_for.clear()
+            go.release()
+            gone.acquire()
+        note(address, *args)
+    profilers[:] = [late]
+    assert lowthread.start(waits).join(60)
+    thread.join()
+[wait] = [w for w in p.waits if w.lock == lowthread.addressof(lock)]
+assert wait.owner == "holder", wait
+"""
+    run_script(OVER.replace("lowthread._profile.NOTED_AFTER", "_") + script).ok()
+
+
+def test_a_profile_that_has_ended_takes_nothing_of_the_next():
+    first = lowthread.profile()
+    with first:
+        pass
+    with lowthread.profile() as p:
+        hold(lowthread.allocate_lock(), 0.02)
+        first._take_if_nobody_does()
+    assert [wait.kind for wait in p.waits if wait.end - wait.begin > 0.019].count("lock") == 1
 
 
 def test_a_handler_that_joins_the_thread_that_was_waited_for():

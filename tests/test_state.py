@@ -378,6 +378,15 @@ def test_stacks_of_pypy():
         '  File "/a in b [c].py", line 3, in f\n',
     ]
     assert lowthread._state._calls_of([]) == lowthread._state._calls_of([own]) == []
+    names = ["Thread 0xzz b", "Thread 0x", "thread 0x1 ", "Thread "]
+    calls = "".join(f'  File "a\n{name}", line 1 in h\n' for name in names)
+    assert list(lowthread._state._stacks_in(f"Thread 0xAB (x):\n{calls}{told[4]}\n")) == [0xAB]
+    both = f"Thread 0xAB (x):\n{told[4]}\n\nCurrent thread 0xC0 (x):\n{told[3]}\n"
+    assert {i: len(calls) for i, calls in lowthread._state._stacks_in(both).items()} == {
+        0xAB: 1,
+        0xC0: 1,
+    }
+    assert lowthread._state._stacks_in("") == {}
 
 
 def test_a_dump_without_the_stacks_of_pypy(monkeypatch):

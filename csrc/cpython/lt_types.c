@@ -295,7 +295,7 @@ int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how) {
             if (!is_to_be_told(state, &subject, since, is_noted)) {
                 return 1;
             }
-            lt_taken_own(lock, subject.kind); /* a signal handler may take it again */
+            lt_taken_own(lock, subject.kind); /* a finalizer may take it again */
             if (!may_go_on(state->note, lock, subject.kind, since)) {
                 lt_taken_release(lock, subject.kind);
                 return -1;
