@@ -22,7 +22,7 @@ PYPY = sys.implementation.name == "pypy"
 PUBLIC = "lowthread/include"
 WAITS = ("futex", "pthread")
 CORE = ("api", "handle", "lock", "park", "record", "rlock", "thread")
-CPYTHON = ("cpython", "fork", "functions", "lock_type", "rlock_type", "types")
+CPYTHON = ("cpython", "ends", "fork", "functions", "lock_type", "rlock_type", "types")
 
 
 def wait_choice():

@@ -1,7 +1,7 @@
 """The part of the native module that speaks CPython's own API: csrc/cpython/. Not on PyPy."""
 
 from collections.abc import Callable
-from types import FrameType, ModuleType, TracebackType
+from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import Any
 
 from lowthread import RLock as RLock
@@ -28,6 +28,9 @@ def leave(
     exc: BaseException | None,
     traceback: TracebackType | None,
     /,
+) -> None: ...
+def note_ends(
+    into: tuple[dict[int, str], dict[int, CodeType], list[bytes], Callable[[], object]] | None, /
 ) -> None: ...
 def prepare_exit() -> None: ...
 def set_callbacks(

@@ -205,6 +205,7 @@ class Profile:
         self._next_look = 0  # at others' frames
         self._notes = 0  # since somebody looked how many waits there are to take in
         self._late: list[Any] = []
+        self._ends: list[bytes] = []  # see native.note_ends
         self._holds = Holds(self._add_hold) if holds else None
         self._hold_sums: dict[str, _Sums] = {}
         self._held_at: dict[tuple[int, ...], str] = {}
@@ -236,6 +237,8 @@ class Profile:
         self.begin = _now() / 1e9
         self._learn_names()
         profilers[:] = [self._note]
+        if native:
+            native.note_ends((self._names, self._codes, self._ends, self._take_ends_in))
         if self._holds is not None:
             _timed[:] = [self]
             tell_of_taking(self._note_taking, is_timed=True)
@@ -246,6 +249,8 @@ class Profile:
             return
         self._is_running = False
         profilers.clear()
+        if native:
+            native.note_ends(None)
         if self._holds is not None:
             self._hear_no_more()
         with self._taking:
@@ -293,18 +298,22 @@ class Profile:
 
     def _calls(self, frame: FrameType | None, most: int) -> tuple[int, ...]:
         calls: list[int] = []
-        codes, is_ours = self._codes, self._is_ours
+        is_ours = self._is_ours
         while frame is not None and most:
             code = frame.f_code
             number = id(code)
-            if number not in codes:
-                is_ours[number] = code.co_filename.startswith(HERE)
-                codes[number] = code  # last: another thread may look for the same
+            if number not in is_ours:
+                self._learn_code(number, code)
             if not is_ours[number]:
                 calls += (number, frame.f_lasti)
                 most -= 1
             frame = frame.f_back
         return tuple(calls)
+
+    def _learn_code(self, number: int, code: CodeType) -> None:
+        self._codes[number] = code
+        # Last: another thread may look for the same.
+        self._is_ours[number] = code.co_filename.startswith(HERE)
 
     def _note(self, address: int, kind: int, since: int, done: WaitDone | None) -> None:
         """Note where the calling thread is, and who has what it waits for; once for each wait."""
@@ -376,6 +385,29 @@ class Profile:
             finally:
                 self._taking.release()
 
+    def _take_ends_in(self) -> None:
+        try:
+            self._take_if_nobody_does()
+        except Exception as error:  # which is not to end the wait
+            report_or_raise(error, "Exception ignored in a profile")
+
+    def _take_ends(self) -> None:
+        """Take in what native.note_ends() has noted; one thread at a time."""
+        from struct import unpack
+
+        for _ in range(len(self._ends)):
+            end = self._ends.pop()
+            waiter, since, lock, *words = unpack(f"{len(end) // 8}q", end)
+            calls: list[int] = []
+            for number, instruction in zip(words[::2], words[1::2]):
+                if number not in self._is_ours:
+                    self._learn_code(number, self._codes[number])
+                if not self._is_ours[number] and len(calls) < 2 * MOST_CALLS:
+                    calls += (number, instruction)
+            self._learn_bits(waiter)
+            note = tuple(calls), None, None, name_of_lock(lock)
+            self._begun.setdefault((waiter, since), note)
+
     def _owner(self, owner: int, bits: int) -> int | None:
         """Return who has it, by what the core tells: its ident, or bits of it."""
         if owner or not bits:
@@ -390,6 +422,7 @@ class Profile:
         from struct import iter_unpack
 
         holds = self._holds
+        self._take_ends()
         late, self._late = self._late, []
         for key, done, taken in late:
             self._add(key, done, taken)
@@ -399,6 +432,7 @@ class Profile:
             self.dropped += self._lost[0]
             if holds is not None:
                 holds.take_tries()
+            self._take_ends()
             if not count:
                 if holds is not None:
                     holds.forget(before)

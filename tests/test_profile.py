@@ -1,5 +1,6 @@
 """profile() and --profile: where a program waits for locks, and who has them meanwhile."""
 
+import gc
 import gzip
 import json
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 
 import pytest
 from conftest import LONG, PYPY, ROOT, run_script, wait_until
@@ -409,6 +411,7 @@ assert lock.locked()
     run_script(OVER + script).ok()
 
 
+@pytest.mark.skipif(lowthread.backend == "native", reason="no Python code runs then")
 @pytest.mark.parametrize("kind", ["lock", "RLock"])
 @pytest.mark.parametrize("ends", ["pass", "raise Raised"])
 @pytest.mark.parametrize("way", ["enter", "take"])
@@ -448,11 +451,10 @@ lowthread._profile.name_of_lock = name
 with lowthread.profile():
     thread = lowthread.start(run)
     assert thread.join(60) and holder.join(60)
-print(*results, lowthread.backend, lock.locked())
+print(*results, lock.locked())
 """
-    *results, backend, locked = run_script(OVER + script).ok().split()
-    # acquire() of the backend in Python is told when it has the lock already, and keeps it.
-    keeps = way == "take" and (ends == "pass" or backend == "cffi")
+    *results, locked = run_script(OVER + script).ok().split()
+    keeps = way == "take"  # acquire() is told when it has the lock already, and keeps it
     taken = {"enter": "entered", "take": "taken"}[way]
     assert results[:2] == ["noted", taken if ends == "pass" else "raised"]
     if kind == "RLock":
@@ -460,8 +462,135 @@ print(*results, lowthread.backend, lock.locked())
     assert locked == str(keeps and kind == "lock")
 
 
+@pytest.mark.skipif(lowthread.backend != "native", reason="Python code notes it")
+def test_a_finalizer_that_takes_what_was_waited_for():
+    """To note a wait that is over collects no garbage, which may take the lock, too."""
+    script = """
+import gc
+lock, results = lowthread.allocate_lock(), []
+class Takes:
+    def __del__(self):
+        taken = lock.acquire(timeout=1)
+        results.append(taken)
+        if taken:
+            lock.release()
+def waits():
+    lock.acquire()
+    lock.release()
+gc.disable()
+gc.set_threshold(1)
+takes = Takes()
+takes.itself = takes
+del takes
+sys.setswitchinterval(100)
+lock.acquire()
+with lowthread.profile() as p:
+    thread = lowthread.start(waits)
+    time.sleep(0.05)
+    lock.release()
+    gc.enable()
+    time.sleep(0.1)
+    assert thread.join(60)
+gc.collect()
+assert results == [True], results
+assert any("in waits" in place.where for place in p.places), p.places
+"""
+    run_script(OVER + script).ok()
+
+
+@pytest.mark.parametrize("way", ["acquires", "enters"])
+def test_a_wait_of_the_main_thread_that_is_over_before_it_has_the_gil(way):
+    script = f"""
+lock, held = lowthread.allocate_lock(), lowthread.allocate_lock()
+held.acquire()
+def acquires(): lock.acquire(); lock.release()
+def enters():
+    with lock: pass
+def holder():
+    with lock:
+        held.release()
+        time.sleep(0.001)  # in which the main thread begins to wait
+        busy(0.05)
+    busy(0.05)
+sys.setswitchinterval(1)
+with lowthread.profile() as p:
+    thread = lowthread.start(holder)
+    held.acquire()
+    {way}()
+    assert thread.join(60)
+is_known = any("in {way}" in place.where for place in p.places)
+assert is_known or lowthread.backend == "cffi" and "{way}" == "enters", p.places
+"""
+    run_script(OVER + script).ok()
+
+
+@pytest.mark.skipif(lowthread.backend != "native", reason="Python code notes it, which may raise")
+def test_a_condition_s_lock_that_is_waited_for_again():
+    script = """
+import threading
+lowthread.install()
+from threading import Condition
+condition = Condition(lowthread.RLock())
+def waits():
+    with condition:
+        has_begun.append(1)
+        condition.wait()
+has_begun = []
+with lowthread.profile() as p:
+    thread = lowthread.start(waits)
+    while not has_begun: time.sleep(0.001)
+    with condition:
+        condition.notify()
+        time.sleep(0.05)
+    assert thread.join(60)
+again = [wait for wait in p.waits if wait.kind == "RLock"]
+assert [p.places[wait.place].where.split(" in ")[1] for wait in again] == ["waits"], again
+"""
+    run_script(OVER + script).ok()
+
+
+def test_many_waits_that_are_told_of_when_they_are_over():
+    """They are taken in meanwhile, and have a place, and their thread has its name."""
+    script = """
+import threading
+first, second = lowthread.allocate_lock(), lowthread.allocate_lock()
+first.acquire()
+second.acquire()
+TIMES = 1500
+most = 0
+def pings():
+    for _ in range(TIMES):
+        first.acquire()
+        time.sleep(0.0001)
+        second.release()
+def pongs():
+    global most
+    for _ in range(TIMES):
+        time.sleep(0.0001)
+        first.release()
+        second.acquire()
+        most = max(most, len(p._ends))
+threads = [threading.Thread(target=f, name=f.__name__ + " it") for f in (pings, pongs)]
+with lowthread.profile() as p:
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    del threads, thread
+    lowthread.start(lambda: 0).join()  # which may have the ident of one of them
+noted = {where: 0 for where in ("in pings", "in pongs")}
+for place in p.places:
+    for where in noted:
+        noted[where] += place.waits * place.where.endswith(where)
+assert all(count > TIMES / 3 for count in noted.values()), p.places
+assert most < 300, most
+assert not any("somewhere" in place.where for place in p.places), p.places
+threads = {wait.thread for wait in p.waits if p.places[wait.place].where.endswith("in pings")}
+assert threads == {"pings it"}, threads
+"""
+    run_script(OVER + script).ok()
+
+
 def test_no_call_from_c_tells_the_main_thread_of_the_end():
-    """There, handlers of two signals could raise in it, and the second would leave the lock held."""
+    """There, handlers of two signals could raise in it; the second would leave the lock held."""
     script = """
 from lowthread._check import profilers
 told = []
@@ -542,6 +671,16 @@ with lowthread.profile() as p:
 assert wait.owner == "holder", wait
 """
     run_script(OVER.replace("lowthread._profile.NOTED_AFTER", "_") + script).ok()
+
+
+def test_a_profile_that_has_ended_goes():
+    profile = lowthread.profile()
+    with profile:
+        pass
+    gone = weakref.ref(profile)
+    del profile
+    gc.collect()
+    assert gone() is None
 
 
 def test_a_profile_that_has_ended_takes_nothing_of_the_next():

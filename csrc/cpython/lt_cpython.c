@@ -528,6 +528,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->note);
     Py_VISIT(state->made);
     Py_VISIT(state->taking);
+    Py_VISIT(state->ends);
     return 0;
 }
 
@@ -549,12 +550,14 @@ static void module_free(void *module) {
     Py_XDECREF(state->note);
     Py_XDECREF(state->made);
     Py_XDECREF(state->taking);
+    Py_XDECREF(state->ends);
 }
 
 static PyMethodDef methods[] = {
     {"current_frames", lt_current_frames, METH_NOARGS, lt_current_frames_doc},
     {"fork_hooks", lt_fork_hooks, METH_VARARGS, lt_fork_hooks_doc},
     {"interpreter_id", interpreter_id, METH_NOARGS, interpreter_id_doc},
+    {"note_ends", lt_note_ends, METH_O, lt_note_ends_doc},
     {"prepare_exit", prepare_exit, METH_NOARGS, prepare_exit_doc},
     {"set_callbacks", lt_set_callbacks, METH_VARARGS, lt_set_callbacks_doc},
     {"start", start, METH_VARARGS, start_doc},

@@ -39,6 +39,7 @@ typedef struct {
     PyObject *lock_type, *rlock_type;
     PyObject *start_event, *audit, *is_too_late, *report, *refuse;
     PyObject *is_finalizing, *finalization_error, *abandoned, *check, *note, *made, *taking;
+    PyObject *ends;                       /* see lt_note_ends_doc */
     atomic_bool tells_made, tells_taking; /* see lt_trace_locks_doc */
 } lt_state;
 
@@ -50,6 +51,15 @@ PyObject *lt_set_callbacks(PyObject *module, PyObject *args);
 extern const char lt_trace_locks_doc[];
 PyObject *lt_trace_locks(PyObject *module, PyObject *args);
 void lt_trace_no_locks(lt_state *state);
+
+extern const char lt_note_ends_doc[];
+PyObject *lt_note_ends(PyObject *module, PyObject *into);
+
+/* What is to be called before a wait, which may add to what is noted: a new reference, or NULL. */
+PyObject *lt_who_takes_ends(lt_state *state);
+
+/* Notes the caller's wait, which is over; no Python code runs. */
+void lt_note_end(lt_state *state, lt_lock *lock, int64_t since);
 
 extern const char lt_current_frames_doc[], lt_fork_hooks_doc[];
 PyObject *lt_current_frames(PyObject *module, PyObject *unused);

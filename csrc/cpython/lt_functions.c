@@ -62,8 +62,8 @@ const char lt_set_callbacks_doc[] =
     "down.  And locks: sys.is_finalizing, what a wait raises then that would not end, and\n"
     "abandoned(lock, address), which returns what one for an abandoned lock raises; and\n"
     "check(address, kind, since), which raises if one that has lasted is to be ended; and, while\n"
-    "waits are recorded, note(address, kind, since) in each that is not short, which may raise\n"
-    "too; and what trace_locks() tells of.";
+    "waits are recorded, note(address, kind, since) in each that goes on and is not short, which\n"
+    "may raise too; and what trace_locks() tells of.";
 
 PyObject *lt_set_callbacks(PyObject *module, PyObject *args) {
     lt_state *state = PyModule_GetState(module);

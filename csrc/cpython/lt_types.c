@@ -190,6 +190,21 @@ static bool may_go_on(PyObject *told, lt_lock *lock, int kind, int64_t since) {
     return done != NULL;
 }
 
+/* False: the wait is to be ended, and there is an exception. */
+static bool has_ends_taken(lt_state *state) {
+    PyObject *take = lt_who_takes_ends(state);
+    if (take == NULL) {
+        return true;
+    }
+    PyObject *done = PyObject_CallFunctionObjArgs(take, NULL);
+    Py_DECREF(take);
+    if (done == NULL && is_forgiven()) {
+        return true;
+    }
+    Py_XDECREF(done);
+    return done != NULL;
+}
+
 /* ---- telling of locks ---- */
 
 atomic_int lt_tracing_interpreters;
@@ -263,15 +278,6 @@ int lt_tell_taking_untold(PyObject *self, _Atomic uint32_t *marks, int64_t ns) {
 
 /* ---- waiting for one ---- */
 
-/* Whether nobody was told of a wait that is over, and is not short: such as one of a thread that
- * had to wait for the GIL when it was to tell of it.  Not in the main thread: a signal handler may
- * raise there. */
-static bool is_to_be_told(lt_state *state, const lt_subject *subject, int64_t since,
-                          bool is_noted) {
-    return !is_noted && subject->checks && state != NULL && lt_main_ident() != lt_ident() &&
-           lt_record_is_long(since);
-}
-
 int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how) {
     lt_state *state = state_of(self);
     int64_t since = lt_now();
@@ -288,18 +294,19 @@ int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how) {
     if (how & LT_IS_RLOCK) {
         subject = LT_RLOCK_SUBJECT((lt_rlock *)lock, checks, false);
     }
+    if (checks && lt_is_recording() && !has_ends_taken(state)) {
+        return -1;
+    }
     bool is_noted = false;
     for (;;) {
-        switch (lt_lock_acquire_for(lock, &subject, since, deadline, &lt_gil_hooks)) {
+        int verdict = lt_lock_acquire_for(lock, &subject, since, deadline, &lt_gil_hooks);
+        if (!is_noted && (verdict == LT_ACQUIRED || verdict == LT_TIMED_OUT) &&
+            lt_record_is_long(since)) {
+            lt_note_end(state, lock,
+                        since); /* it was not told of, or waited for the GIL for that */
+        }
+        switch (verdict) {
         case LT_ACQUIRED:
-            if (!is_to_be_told(state, &subject, since, is_noted)) {
-                return 1;
-            }
-            lt_taken_own(lock, subject.kind); /* a finalizer may take it again */
-            if (!may_go_on(state->note, lock, subject.kind, since)) {
-                lt_taken_release(lock, subject.kind);
-                return -1;
-            }
             return 1;
         case LT_TIMED_OUT:
             if (is_last && (how & LT_IS_SHARED) && !lt_is_only_thread()) {
@@ -312,10 +319,7 @@ int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how) {
                                 "no thread is left that could end the wait");
                 return -1;
             }
-            return is_to_be_told(state, &subject, since, is_noted) &&
-                           !may_go_on(state->note, lock, subject.kind, since)
-                       ? -1
-                       : 0;
+            return 0;
         case LT_ABANDONED:
             if (!may_wait(state, self, lock, how)) {
                 return -1;
