@@ -194,6 +194,10 @@ def _stacks_in(text: str) -> dict[int, list[str]]:
     return {ident: _calls_of(lines) for ident, lines in stacks.items()}
 
 
+#: More calls of a stack than PyPy's faulthandler has said: it says no more, and not that.
+_MOST_CALLS = 100
+
+
 def _calls_of(lines: list[str]) -> list[str]:
     """Return lines of PyPy's faulthandler as those of a traceback."""
     calls: list[str] = []
@@ -208,6 +212,8 @@ def _calls_of(lines: list[str]) -> list[str]:
         is_compiled = mark == "jitted]"
     while calls and calls[0].startswith(f'  File "{HERE}'):
         del calls[0]
+    if len(lines) > _MOST_CALLS:
+        calls.append("  ...\n")
     return calls[::-1]
 
 

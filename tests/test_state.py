@@ -346,7 +346,9 @@ lock = lowthread.allocate_lock()
 lock.acquire()
 def waits():
     lock.acquire(timeout=60)
-threads = {f: lowthread.start(f) for f in (computes, sleeps, waits)}
+def deep(count=150):
+    deep(count - 1) if count else sleeps()
+threads = {f: lowthread.start(f) for f in (computes, sleeps, waits, deep)}
 time.sleep(0.5)
 file = io.StringIO()
 lowthread.dump(file)
@@ -357,6 +359,9 @@ for function, thread in threads.items():
     head = f"Thread {thread.ident:#x} ("
     [part] = [part for part in file.getvalue().split("\\n\\n") if part.startswith(head)]
     calls = re.findall(r'^  File "<string>", line \\d+, in (\\w+)$', part, re.MULTILINE)
+    if function is deep:
+        assert ("[Previous line repeated 148 more" in part) != (":\\n  ...\\n" in part), part
+        continue
     assert calls in ([function.__name__], [function.__name__, "inner"]), part
 """
     run_script(script).ok()
@@ -377,6 +382,9 @@ def test_stacks_of_pypy():
         '  File "/x.py", line 2, in g\n',
         '  File "/a in b [c].py", line 3, in f\n',
     ]
+    assert (
+        lowthread._state._calls_of([told[4]] * 100)[0] == '  File "/x.py", line 1, in <module>\n'
+    )
     assert lowthread._state._calls_of([]) == lowthread._state._calls_of([own]) == []
     names = ["Thread 0xzz b", "Thread 0x", "thread 0x1 ", "Thread "]
     calls = "".join(f'  File "a\n{name}", line 1 in h\n' for name in names)
