@@ -9,7 +9,7 @@ since: when the wait began, as `lt_now` tells it.
 
 from __future__ import annotations
 
-from sys import _getframe
+from sys import _getframe, is_finalizing
 
 from lowthread._load import lib
 
@@ -69,6 +69,8 @@ def note(address: int, kind: int, since: int, done: WaitDone | None = None) -> N
 
     done: what has been recorded, if it is over, and that is known.
     """
+    if is_finalizing():  # what it takes may be gone
+        return
     for keep in profilers[:1]:
         keep(address, kind, since, done)
 

@@ -673,6 +673,27 @@ assert wait.owner == "holder", wait
     run_script(OVER.replace("lowthread._profile.NOTED_AFTER", "_") + script).ok()
 
 
+@pytest.mark.parametrize("holds", [False, True])
+def test_a_destructor_that_waits_at_the_very_end(holds):
+    script = f"""
+import builtins, lowthread, os, sys
+lock = lowthread.allocate_lock()
+lock.acquire()
+class Last:
+    def __init__(self, lock=lock, write=os.write):
+        self.lock, self.write = lock, write
+    def __del__(self):
+        try:
+            told = self.lock.acquire(timeout=0.1)
+        except BaseException as error:
+            told = error
+        self.write(1, f"{{told}}\\n".encode())
+lowthread.profile(holds={holds}).start()
+sys.last, builtins.last, last = Last(), Last(), Last()
+"""
+    assert set(run_script(script).ok().split()) <= {"False"}
+
+
 def test_a_profile_that_has_ended_goes():
     profile = lowthread.profile()
     with profile:
