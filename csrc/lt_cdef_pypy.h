@@ -1,4 +1,5 @@
-/* What cffi reads on PyPy besides: a thread enters Python through a callback. */
+/* What cffi reads on PyPy besides: a thread enters Python through a callback, and tells of a wait. */
 int64_t lt_start(void *task, lt_handle *handle, uintptr_t awaited_by, int64_t stack_size,
                  const char *name);
 extern "Python" bool lt_run(void *task);
+extern "Python" void lt_wait_over(const lt_wait_done *wait);

@@ -404,17 +404,18 @@ static int wait_in_queue(bucket *b, waiter *me, bool tries, const lt_hooks *hook
 }
 
 /* Has a wait written down that is over, or that its caller has found to be over when it came back;
- * returns what is to be returned. */
+ * returns its verdict. */
 static int record(lt_lock *lock, const waiter *me, uintptr_t owner, uint32_t word, int verdict) {
-    return lt_record(&(lt_wait_done){.lock = (uintptr_t)lock,
-                                     .waiter = me->ident,
-                                     .owner = owner,
-                                     .word = word,
-                                     .kind = me->subject.kind,
-                                     .since = me->since,
-                                     .until = lt_now(),
-                                     .verdict = verdict},
-                     me->subject.is_told);
+    lt_record(&(lt_wait_done){.lock = (uintptr_t)lock,
+                              .waiter = me->ident,
+                              .owner = owner,
+                              .word = word,
+                              .kind = me->subject.kind,
+                              .since = me->since,
+                              .until = lt_now(),
+                              .verdict = verdict},
+              me->subject.is_told);
+    return verdict;
 }
 
 int lt_lock_acquire_for(lt_lock *lock, const lt_subject *subject, int64_t since, int64_t deadline,
@@ -446,7 +447,7 @@ int lt_lock_acquire_for(lt_lock *lock, const lt_subject *subject, int64_t since,
         /* claim() may have set WAITERS for nobody, which costs the next release
          * a look into an empty queue. */
         lt_mutex_unlock(&b->mutex);
-        return LT_TIMED_OUT;
+        return lt_record_is_long(since) ? record(lock, &me, 0, 0, LT_TIMED_OUT) : LT_TIMED_OUT;
     }
     /* Only once: a signal that comes while it is awake ends no sleep, and the longer the
      * wait, the longer the nap before the main thread looks again. */

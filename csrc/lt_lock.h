@@ -100,7 +100,7 @@ typedef struct {
     /* If it lasts, the caller looks whether the wait can end, and tells of it: lt_check_after(),
      * lt_record_wants_note().  For that it is LT_INTERRUPTED, in any thread. */
     bool checks;
-    bool is_told; /* of its end, before it returns with the lock: lt_over */
+    bool is_told; /* of its end, before it returns: lt_over */
 } lt_subject;
 
 enum { LT_FOR_LOCK, LT_FOR_RLOCK, LT_FOR_THREAD };

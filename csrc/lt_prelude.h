@@ -20,9 +20,20 @@
 
 /* PyPy gives up its GIL around every call by itself. */
 #define LT_HOOKS NULL
-#define MAY_CALL true
+#define TOLD_IN_C false
 
 static bool lt_run(void *task);
+static void lt_wait_over(const lt_wait_done *wait);
+
+/* Tells Python of a wait of a `with` statement that is over.  Not in the main thread, where a signal
+ * handler may raise in between. */
+static void over(const lt_wait_done *wait) {
+    if (wait->verdict == LT_ACQUIRED && lt_main_ident() != lt_ident()) {
+        lt_lock *lock = (lt_lock *)(uintptr_t)wait->lock;
+        lt_taken_own(lock, (int)wait->kind); /* a finalizer may take it again */
+        lt_wait_over(wait);
+    }
+}
 
 /* False: PyPy had no memory to let the thread in. */
 static void *lt_pypy_entry(void *task) {
@@ -55,10 +66,9 @@ static int64_t lt_start(void *task, lt_handle *handle, uintptr_t awaited_by, int
 
 #include "cpython/lt_cpython.h"
 #define LT_HOOKS (&lt_gil_hooks)
+#define TOLD_IN_C true /* a wait of its end */
 
-/* cffi would wait for the GIL, which the caller has, where a thread has several states, as in a
- * subinterpreter. */
-#define MAY_CALL (PyGILState_GetThisThreadState() == PyThreadState_Get())
+static void over(const lt_wait_done *wait) { lt_note_end(wait); }
 
 /* cffi would give up the GIL around every call, even one of five nanoseconds,
  * and then wait for it behind any busy thread.  What sleeps gives it up by
@@ -71,30 +81,11 @@ static int64_t lt_start(void *task, lt_handle *handle, uintptr_t awaited_by, int
 
 #endif
 
-static const lt_subject checked = {.kind = LT_FOR_LOCK, .checks = true};
+static const lt_subject checked = {.kind = LT_FOR_LOCK, .checks = true, .is_told = TOLD_IN_C};
 static const lt_subject told_over = {.kind = LT_FOR_LOCK, .checks = true, .is_told = true};
 
 static int lt_acquire(lt_lock *lock, int64_t since, int64_t deadline) {
     return lt_lock_acquire_for(lock, &checked, since, deadline, LT_HOOKS);
-}
-
-static bool lt_wait_over(const lt_wait_done *wait);
-
-/* Tells Python of a wait of a `with` statement that is over.  Not in the main thread, where a signal
- * handler may raise in between.  What is raised in another, as by PyThreadState_SetAsyncExc(), is
- * kept for go_on() in lowthread/_pylock.py. */
-static bool over(const lt_wait_done *wait) {
-    lt_lock *lock = (lt_lock *)(uintptr_t)wait->lock;
-    int kind = (int)wait->kind;
-    if (!MAY_CALL || lt_main_ident() == lt_ident()) {
-        return true;
-    }
-    lt_taken_own(lock, kind); /* a finalizer may take it again */
-    if (!lt_wait_over(wait)) {
-        lt_taken_release(lock, kind);
-        return false;
-    }
-    return true;
 }
 
 static bool lt_record_from_now(size_t room, int64_t shortest, int64_t noted_after, bool holds) {
@@ -137,7 +128,7 @@ static void lt_note(uintptr_t waited_for, int kind, lt_noted *noted) {
 }
 
 static int lt_racquire(lt_rlock *r, int64_t since, int64_t deadline) {
-    return lt_rlock_acquire_for(r, true, false, since, deadline, LT_HOOKS);
+    return lt_rlock_acquire_for(r, true, TOLD_IN_C, since, deadline, LT_HOOKS);
 }
 
 /* Has it again as before it was released all at once; signal handlers that are due run later. */
@@ -145,7 +136,7 @@ static int lt_rrestore(lt_rlock *r, unsigned long count, uintptr_t owner, int64_
                        int64_t deadline) {
     int verdict;
     do {
-        verdict = lt_lock_acquire_for(&r->lock, &LT_RLOCK_SUBJECT(r, false, false), since,
+        verdict = lt_lock_acquire_for(&r->lock, &LT_RLOCK_SUBJECT(r, false, TOLD_IN_C), since,
                                       deadline, LT_HOOKS);
     } while (verdict == LT_INTERRUPTED);
     if (verdict == LT_ACQUIRED) {

@@ -95,22 +95,24 @@ static void append(const lt_wait_done *done) {
     }
 }
 
-int lt_record(const lt_wait_done *wait, bool is_told) {
-    int verdict = (int)wait->verdict;
+void lt_record(const lt_wait_done *wait, bool is_told) {
+    bool goes_on = wait->verdict == LT_INTERRUPTED;
     int64_t length = wait->until - wait->since;
     lt_mutex_lock(&mutex);
     bool is_long = length >= number(&shortest);
     if (is_long) {
         append(wait);
-    } else if (verdict != LT_INTERRUPTED) { /* else it goes on, and is told of when it is over */
+    } else if (!goes_on) { /* else it is told of when it is over */
         short_count++;
         short_total += length;
     }
-    lt_over *tell = is_told && is_long && verdict == LT_ACQUIRED && ring != NULL
+    lt_over *tell = is_told && is_long && !goes_on && ring != NULL
                         ? atomic_load_explicit(&over, memory_order_relaxed)
                         : NULL;
     lt_mutex_unlock(&mutex);
-    return tell == NULL || tell(wait) ? verdict : LT_INTERRUPTED;
+    if (tell != NULL) {
+        tell(wait);
+    }
 }
 
 void lt_record_hold(uintptr_t lock, int kind, int verdict) {

@@ -24,9 +24,8 @@ typedef struct lt_wait_done {
  * it did so only for a while. */
 enum { LT_HOLD_ENDS = 100, LT_HOLD_GOES_ON };
 
-/* What is called in a thread that has waited, and has the lock, before it is told so.  False: it has
- * been released, and the verdict is to be LT_INTERRUPTED. */
-typedef bool lt_over(const lt_wait_done *wait);
+/* What is called in a thread whose wait is over, before it is told so: it may have the lock. */
+typedef void lt_over(const lt_wait_done *wait);
 
 typedef struct {
     size_t room; /* for how many */
@@ -58,8 +57,8 @@ int64_t lt_record_note_at(int64_t since, int64_t now);
  * may not have been one. */
 bool lt_record_is_long(int64_t since);
 
-/* Writes a wait down, and returns its verdict.  `is_told`: or another one, see lt_over. */
-int lt_record(const lt_wait_done *wait, bool is_told);
+/* Writes a wait down.  `is_told`: who wants to know is told of its end, see lt_over. */
+void lt_record(const lt_wait_done *wait, bool is_told);
 
 /* Of the calling thread, just now; nothing if that was not asked for. */
 void lt_record_hold(uintptr_t lock, int kind, int verdict);

@@ -22,10 +22,6 @@ void lt_taken_own(lt_lock *lock, int kind) {
     }
 }
 
-void lt_taken_release(lt_lock *lock, int kind) {
-    (void)(kind == LT_FOR_RLOCK ? lt_rlock_release((lt_rlock *)lock) : lt_lock_release(lock));
-}
-
 static void tell(lt_rlock *r, int verdict) { lt_record_hold((uintptr_t)r, LT_FOR_RLOCK, verdict); }
 
 int lt_rlock_release_told(lt_rlock *r) {

@@ -31,6 +31,9 @@ _AFTER_AT_MOST = 1_000_000_000
 #: The function that keeps a profile, if there is one.
 profilers: list[Callable[[int, int, int, WaitDone | None], object]] = []
 
+#: What is to be called now and then before a wait, if there is a profile: see make_room().
+collectors: list[Callable[[], object]] = []
+
 #: The function that notes where locks are made, if that is noted.
 makers: list[Callable[[Any], bool]] = []
 
@@ -73,6 +76,14 @@ def note(address: int, kind: int, since: int, done: WaitDone | None = None) -> N
         return
     for keep in profilers[:1]:
         keep(address, kind, since, done)
+
+
+def make_room() -> None:
+    """Have what C code has noted taken in, before a wait that may add to it; if it is much."""
+    if is_finalizing():
+        return
+    for collect in collectors[:1]:
+        collect()
 
 
 def made(lock: Any) -> bool:

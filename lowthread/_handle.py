@@ -54,7 +54,10 @@ def join(cell: HandleCell, ns: int) -> bool:
     while True:
         verdict = lib.lt_join(cell, since, deadline)
         if profilers and verdict in (lib.LT_ACQUIRED, lib.LT_TIMED_OUT):
-            tell_of_end(cell, lib.LT_FOR_THREAD, since)
+            try:
+                tell_of_end(cell, lib.LT_FOR_THREAD, since)
+            except (RecursionError, MemoryError):  # of the call itself
+                pass
         if verdict == lib.LT_ACQUIRED:
             return True
         if verdict == lib.LT_TIMED_OUT:

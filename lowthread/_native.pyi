@@ -30,7 +30,16 @@ def leave(
     /,
 ) -> None: ...
 def note_ends(
-    into: tuple[dict[int, str], dict[int, CodeType], list[bytes], Callable[[], object]] | None, /
+    into: tuple[
+        dict[int, str],
+        dict[int, CodeType],
+        dict[bytes, str | None],
+        Callable[[], object],
+        dict[str, ModuleType],
+        dict[int, tuple[Any, str]],
+    ]
+    | None,
+    /,
 ) -> None: ...
 def prepare_exit() -> None: ...
 def set_callbacks(

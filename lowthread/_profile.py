@@ -10,11 +10,11 @@ from __future__ import annotations
 import _thread as host
 import os
 import sys
-from collections import namedtuple
+from collections import deque, namedtuple
 from operator import attrgetter
 
 from lowthread._builtin import unannotated
-from lowthread._check import is_inside, profilers
+from lowthread._check import collectors, is_inside, profilers
 from lowthread._holds import MOST_HOLDS, Holds, ProfileHold, ProfileHoldPlace
 from lowthread._hooks import HERE, report_or_raise
 from lowthread._load import PYPY, ffi, lib, native
@@ -24,6 +24,7 @@ from lowthread._state import (
     idents_of,
     name_of_lock,
     name_of_thread,
+    names_of_locks,
     names_of_threads,
     say_lock,
 )
@@ -111,12 +112,20 @@ _timed: list[Profile] = []
 def _after_fork_in_child() -> None:
     global _one
     _one = host.allocate_lock()
-    profilers.clear()
+    hear_nothing()
     for profile in _timed[:]:
         profile._hear_no_more()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def hear_nothing() -> None:
+    profilers.clear()
+    collectors.clear()
+    if native:
+        native.note_ends(None)
+
 
 _THROUGH = tuple(
     os.sep + os.path.join(*name.split("/")) for name in ("threading.py", "queue.py", "_base.py")
@@ -189,7 +198,9 @@ class Profile:
         self.dropped = self.omitted = self.holds_omitted = self.short = 0
         self.short_total = 0.0
         self._has_begun = self._is_running = False
-        self._taking = host.allocate_lock()
+        # What who takes in waits has, and the calls which do: see _alone().
+        self._taking = host.RLock()
+        self._takers: dict[int, FrameType] = {}
         self._pid = os.getpid()
         self._begun: dict[tuple[int, int], Any] = {}
         self._unfinished: dict[tuple[int, int], Any] = {}
@@ -204,8 +215,9 @@ class Profile:
         self._busy: dict[int, FrameType] = {}
         self._next_look = 0  # at others' frames
         self._notes = 0  # since somebody looked how many waits there are to take in
-        self._late: list[Any] = []
-        self._ends: list[bytes] = []  # see native.note_ends
+        self._late: deque[tuple[tuple[int, int], Any, bool]] = deque()
+        self._ends: dict[bytes, str | None] = {}  # see native.note_ends
+        self._rows: deque[tuple[int, ...]] = deque()  # taken out of the record
         self._holds = Holds(self._add_hold) if holds else None
         self._hold_sums: dict[str, _Sums] = {}
         self._held_at: dict[tuple[int, ...], str] = {}
@@ -238,7 +250,9 @@ class Profile:
         self._learn_names()
         profilers[:] = [self._note]
         if native:
-            native.note_ends((self._names, self._codes, self._ends, self._take_ends_in))
+            names, codes, ends = self._names, self._codes, self._ends
+            native.note_ends((names, codes, ends, self._make_room, sys.modules, names_of_locks))
+        collectors[:] = [self._make_room]
         if self._holds is not None:
             _timed[:] = [self]
             tell_of_taking(self._note_taking, is_timed=True)
@@ -248,23 +262,14 @@ class Profile:
         if not self._is_running or self._pid != os.getpid():  # in a child there is none
             return
         self._is_running = False
-        profilers.clear()
-        if native:
-            native.note_ends(None)
+        hear_nothing()
         if self._holds is not None:
             self._hear_no_more()
-        with self._taking:
-            self._take()
-            if self._holds is not None:
-                self._holds.end(_now())
-            numbers = ffi.new("int64_t[]", 2)
-            lib.lt_record_short(numbers)
-            self.short, self.short_total = numbers[0], numbers[1] / 1e9
-            lib.lt_record_end()
+        self._alone(self._take_last, may_wait=True)
         self.end = _now() / 1e9
         _one.release()
         unfinished = [(key, done, False) for key, done in self._unfinished.items()]
-        for key, done, taken in self._late + unfinished:
+        for key, done, taken in (*self._late, *unfinished):
             self._add(key, done, taken)
         self._late.clear()
         self._unfinished.clear()
@@ -272,6 +277,15 @@ class Profile:
         self._finish()
         if self._save is not None:
             self._save(self)
+
+    def _take_last(self) -> None:
+        self._take()
+        if self._holds is not None:
+            self._holds.end(_now())
+        numbers = ffi.new("int64_t[]", 2)
+        lib.lt_record_short(numbers)
+        self.short, self.short_total = numbers[0], numbers[1] / 1e9
+        lib.lt_record_end()
 
     def _hear_no_more(self) -> None:
         _timed.clear()
@@ -377,17 +391,33 @@ class Profile:
         finally:
             self._busy.pop(me, None)
 
-    def _take_if_nobody_does(self) -> None:
-        if self._taking.acquire(False):
-            try:
-                if self._is_running:  # else it may be the next one's
-                    self._take()
-            finally:
+    def _alone(self, do: Callable[[], Any], may_wait: bool) -> Any:
+        """Return what `do` does, which one thread does at a time, or None.
+
+        may_wait: for another one to be through.
+        """
+        me = _ident()
+        if is_inside(self._takers, me):  # and this is a finalizer's or signal handler's
+            return None
+        try:
+            self._takers[me] = sys._getframe()
+            return do() if self._taking.acquire(may_wait) else None
+        finally:
+            self._takers.pop(me, None)
+            while self._taking._is_owned():  # more often if a handler has raised just here
                 self._taking.release()
 
-    def _take_ends_in(self) -> None:
+    def _take_if_nobody_does(self) -> None:
+        self._alone(self._take_if_running, may_wait=False)
+
+    def _take_if_running(self) -> None:
+        if self._is_running:  # else it may be the next one's
+            self._take()
+
+    def _make_room(self) -> None:
         try:
-            self._take_if_nobody_does()
+            if len(self._ends) >= MOST_NOTES:
+                self._take_if_nobody_does()
         except Exception as error:  # which is not to end the wait
             report_or_raise(error, "Exception ignored in a profile")
 
@@ -395,9 +425,9 @@ class Profile:
         """Take in what native.note_ends() has noted; one thread at a time."""
         from struct import unpack
 
-        for _ in range(len(self._ends)):
-            end = self._ends.pop()
-            waiter, since, lock, *words = unpack(f"{len(end) // 8}q", end)
+        for _ in range(len(self._ends)):  # nobody else takes them, but some may be added
+            end, name = self._ends.popitem()
+            waiter, since, _, *words = unpack(f"{len(end) // 8}q", end)
             calls: list[int] = []
             for number, instruction in zip(words[::2], words[1::2]):
                 if number not in self._is_ours:
@@ -405,8 +435,7 @@ class Profile:
                 if not self._is_ours[number] and len(calls) < 2 * MOST_CALLS:
                     calls += (number, instruction)
             self._learn_bits(waiter)
-            note = tuple(calls), None, None, name_of_lock(lock)
-            self._begun.setdefault((waiter, since), note)
+            self._begun.setdefault((waiter, since), (tuple(calls), None, None, name))
 
     def _owner(self, owner: int, bits: int) -> int | None:
         """Return who has it, by what the core tells: its ident, or bits of it."""
@@ -423,9 +452,8 @@ class Profile:
 
         holds = self._holds
         self._take_ends()
-        late, self._late = self._late, []
-        for key, done, taken in late:
-            self._add(key, done, taken)
+        for _ in range(len(self._late)):
+            self._add(*self._late.popleft())
         while True:
             before = _now()
             count = lib.lt_record_take(self._buffer, TAKEN_AT, self._lost)
@@ -437,8 +465,9 @@ class Profile:
                 if holds is not None:
                     holds.forget(before)
                 return
-            data = bytes(ffi.buffer(self._buffer, count * 64))
-            for row in iter_unpack("4Q4q", data):
+            self._rows.extend(iter_unpack("4Q4q", bytes(ffi.buffer(self._buffer, count * 64))))
+            while self._rows:  # should a signal handler raise, the next one goes on
+                row = self._rows.popleft()
                 lock, waiter, owner, word, kind, since, until, verdict = row
                 if holds is not None and not holds.take(waiter, lock, kind, until, verdict):
                     continue
@@ -529,13 +558,15 @@ class Profile:
 
         While it runs, of the waits that are over.
         """
-        with self._taking:
-            if self._is_running:
-                self._take()
+
+        def look() -> tuple[list[ProfilePlace], int, float]:
+            self._take_if_running()
             order = sorted(range(len(self._sums)), key=lambda i: self._sums[i].total, reverse=True)
             places = [self._place_of(self._wheres[i], self._sums[i]) for i in order[:most]]
             count = sum(sums.count for sums in self._sums)
             return places, count, sum(sums.total for sums in self._sums) / 1e9
+
+        return self._alone(look, may_wait=True) or ([], 0, 0.0)
 
     # ---- when it has ended ----
 

@@ -7,8 +7,9 @@ from _weakref import ref
 
 from lowthread._arguments import FOREVER, UNSET, wait_in_ns
 from lowthread._builtin import unannotated
-from lowthread._check import check, note, profilers
+from lowthread._check import check, make_room, note, profilers
 from lowthread._final import Final, name_of, no_pickle
+from lowthread._hooks import report_unraisable
 from lowthread._load import PYPY, check_signals, ffi, lib
 from lowthread._never import LAST_WAIT as _LAST_WAIT
 from lowthread._never import abandoned, is_last_thread, too_late_for
@@ -69,6 +70,8 @@ def wait_for(
     the caller has it: a caller that is in a `with` statement of this lock, as a `Condition` that
     has released it for a while, is going to release it.
     """
+    if profilers:
+        make_room()
     since = _now()
     deadline = since + ns if ns < FOREVER - since else FOREVER
     is_last = deadline == FOREVER and is_last_thread()
@@ -78,7 +81,7 @@ def wait_for(
         deadline = since + _LAST_WAIT
     while True:
         verdict = wait(cell, since, deadline)
-        if profilers and verdict in (_ACQUIRED, _TIMED_OUT):
+        if PYPY and profilers and verdict in (_ACQUIRED, _TIMED_OUT):
             try:
                 tell_of_end(cell, kind, since)
             except (RecursionError, MemoryError):  # of the call itself
@@ -108,8 +111,6 @@ def go_on(cell: Pointer, kind: int, since: int, deadline: int) -> None:
     has it look in any case. On PyPy it is a signal that is none. Then tell of the wait, and look
     whether it can end, if that is asked for.
     """
-    if _raised:
-        _raise_what_was_raised()
     told = _wait_tells(since, deadline)
     if check_signals:
         check_signals()
@@ -130,36 +131,25 @@ def tell(listener: Listener, cell: Pointer, kind: int, since: int) -> None:
 
 
 def tell_of_end(cell: Pointer, kind: int, since: int) -> None:
-    """Tell a profile of a wait that is over; it may raise, and what was taken stays so."""
+    """Tell a profile of a wait that is over; it may raise, and what was taken stays so.
+
+    On CPython, C code notes those for locks; see csrc/cpython/lt_ends.c.
+    """
     if _is_long(since):
         tell(note, cell, kind, since)
 
 
-# What was raised in `lt_wait_over`, by thread.
-_raised: dict[int, BaseException] = {}
+def _leave_untold(_: object, error: BaseException, __: object) -> None:
+    if not isinstance(error, (RecursionError, MemoryError)):
+        report_unraisable(error, "Exception ignored in a profile")
 
 
-def _raise_what_was_raised() -> None:
-    error = _raised.pop(_ident(), None)
-    if error is not None:
-        raise error
+if PYPY:
 
-
-def _keep_what_was_raised(_: object, error: BaseException, __: object) -> bool:
-    if isinstance(error, (RecursionError, MemoryError)):
-        return True
-    _raised[_ident()] = error
-    return False
-
-
-@ffi.def_extern(error=True, onerror=_keep_what_was_raised)
-def lt_wait_over(done: WaitDone) -> bool:
-    """Tell of a `with` statement's wait that is over; what is raised ends it without the lock.
-
-    It does not fail for want of what that takes, as at the limit of recursion.
-    """
-    note(done.lock, done.kind, done.since, done)
-    return True
+    @ffi.def_extern(onerror=_leave_untold)
+    def lt_wait_over(done: WaitDone) -> None:
+        """Tell of a `with` statement's wait that is over, in another thread than the main one."""
+        note(done.lock, done.kind, done.since, done)
 
 
 def refuse_if_abandoned(
@@ -185,6 +175,8 @@ def prepare_to_wait(
     if is_new and is_last_thread():  # which runs no handlers, so none comes in between
         return wait_for(lock, cell, FOREVER, wait, kind)
     refuse_if_abandoned(lock, cell)
+    if is_new and profilers:
+        make_room()
     if not is_new:
         go_on(cell, kind, since, VERY_LONG)
     return False

@@ -85,7 +85,7 @@ KINDS = {lib.LT_FOR_LOCK: "lock", lib.LT_FOR_RLOCK: "RLock", lib.LT_FOR_THREAD: 
 helpers: set[int] = set()
 
 # By address: what the lock is still to be, and its name.
-_names: dict[int, tuple[ref[Any], str]] = {}
+names_of_locks: dict[int, tuple[ref[Any], str]] = {}
 
 
 @unannotated
@@ -104,17 +104,17 @@ def name_lock(lock: Any, name: str | None, /) -> None:
             + type.__dict__["__name__"].__get__(type(lock))
         )
     if name is None:
-        _names.pop(address, None)
+        names_of_locks.pop(address, None)
         return
     if not isinstance(name, str):
         raise TypeError(f"name must be a str or None, not {type(name).__name__}")
 
-    def forget(gone: object, names: Any = _names, address: int = address) -> None:
+    def forget(gone: object, names: Any = names_of_locks, address: int = address) -> None:
         known = names.get(address)
         if known is not None and known[0] is gone:  # else another one is there by now
             names.pop(address, None)
 
-    _names[address] = ref(lock, forget), str(name)
+    names_of_locks[address] = ref(lock, forget), str(name)
 
 
 # What the core tells of one that waits; see lt_wait_seen in csrc/lt_lock.h.
@@ -242,7 +242,7 @@ os.register_at_fork(after_in_child=_noted.clear)
 
 
 def name_of_lock(address: int) -> str | None:
-    known = _names.get(address)
+    known = names_of_locks.get(address)
     return known[1] if known is not None and known[0]() is not None else None
 
 

@@ -238,9 +238,9 @@ def test_a_name(lock):
 
 
 def test_a_name_goes_with_its_lock():
-    from lowthread._state import _names
+    from lowthread._state import names_of_locks
 
-    before = len(_names)
+    before = len(names_of_locks)
     for _ in range(100):
         lock = lowthread.allocate_lock()
         lowthread.name_lock(lock, "a name")
@@ -248,7 +248,7 @@ def test_a_name_goes_with_its_lock():
 
     def gone():
         gc.collect()
-        return len(_names) <= before
+        return len(names_of_locks) <= before
 
     wait_until(gone, "gone")
 

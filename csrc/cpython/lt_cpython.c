@@ -536,6 +536,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
 static void module_free(void *module) {
     lt_state *state = PyModule_GetState(module);
     lt_trace_no_locks(state);
+    lt_note_no_ends(state);
     Py_XDECREF(state->lock_type);
     Py_XDECREF(state->rlock_type);
     Py_XDECREF(state->start_event);

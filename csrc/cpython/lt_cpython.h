@@ -3,6 +3,7 @@
 #define LT_CPYTHON_H
 
 #include "../lt_lock.h"
+#include "../lt_record.h"
 #include "../lt_thread.h"
 
 #include <Python.h>
@@ -54,12 +55,13 @@ void lt_trace_no_locks(lt_state *state);
 
 extern const char lt_note_ends_doc[];
 PyObject *lt_note_ends(PyObject *module, PyObject *into);
+void lt_note_no_ends(lt_state *state);
 
 /* What is to be called before a wait, which may add to what is noted: a new reference, or NULL. */
-PyObject *lt_who_takes_ends(lt_state *state);
+PyObject *lt_who_takes_ends(void);
 
-/* Notes the caller's wait, which is over; no Python code runs. */
-void lt_note_end(lt_state *state, lt_lock *lock, int64_t since);
+/* An lt_over: notes the caller's wait, if that is wanted; no Python code runs. */
+void lt_note_end(const lt_wait_done *wait);
 
 extern const char lt_current_frames_doc[], lt_fork_hooks_doc[];
 PyObject *lt_current_frames(PyObject *module, PyObject *unused);

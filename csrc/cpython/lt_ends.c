@@ -1,11 +1,10 @@
-/* Notes of waits that are over, with the calls that waited: while the caller has the lock.
+/* Notes of waits that are over, with the calls that waited: while the caller may have the lock.
  *
  * In C, because there no Python code is to run: a signal handler could raise, and a finalizer take
- * the same lock. */
+ * the same lock.  With the GIL, which all interpreters share that cffi can be loaded in. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "../lt_record.h"
 #include "lt_cpython.h"
 
 enum {
@@ -16,62 +15,100 @@ enum {
 
 const char lt_note_ends_doc[] =
     "note_ends(into, /)\n--\n\n"
-    "Has waits for this interpreter's locks that are recorded, not short, and over before they\n"
-    "could be told of, noted in `into`; or not any more, if that is None. It is a tuple of\n"
+    "Has waits of this interpreter that are recorded, not short, and over before they could be\n"
+    "told of, noted in `into`; or not any more, if that is None. It is a tuple of\n"
     "names: a dict, by ident, of what `threading` calls those that waited\n"
     "codes: a dict, by address, of the code of their calls\n"
-    "ends: a list of bytes, which are int64: ident, since, lock; and of each call, the innermost\n"
-    "first, the code's address and f_lasti\n"
-    "take: a function that is called, before a wait, when these are many.";
+    "ends: a dict, by bytes, of the lock's name or None. The bytes are int64: ident, since, lock;\n"
+    "and of each call, the innermost first, the code's address and f_lasti\n"
+    "take: a function that is called, before a wait, when these are many\n"
+    "modules: sys.modules, to find `threading` in\n"
+    "locks: a dict, by address, of tuples with a lock's name as their second item.";
+
+enum { NAMES, CODES, ENDS, TAKE, MODULES, LOCKS, COUNT };
+
+/* Of the interpreter that has asked for notes last, or NULL. */
+static lt_state *noting;
+static PyInterpreterState *noting_in;
+
+void lt_note_no_ends(lt_state *state) {
+    if (noting == state) {
+        noting = NULL;
+    }
+}
 
 PyObject *lt_note_ends(PyObject *module, PyObject *into) {
     lt_state *state = PyModule_GetState(module);
-    if (into != Py_None && !(PyTuple_Check(into) && PyTuple_Size(into) == 4)) {
-        PyErr_SetString(PyExc_TypeError, "note_ends() argument must be a tuple of four, or None");
+    if (into != Py_None && !(PyTuple_Check(into) && PyTuple_Size(into) == COUNT)) {
+        PyErr_SetString(PyExc_TypeError, "note_ends() argument must be a tuple of six, or None");
         return NULL;
     }
     PyObject *old = state->ends;
     Py_INCREF(into);
     state->ends = into;
+    noting = into == Py_None ? NULL : state;
+    noting_in = PyInterpreterState_Get();
     Py_XDECREF(old);
     return lt_none();
 }
 
 /* A new reference to that tuple, or NULL. */
-static PyObject *wanted(lt_state *state) {
-    PyObject *into = state == NULL || state->ends == Py_None ? NULL : state->ends;
-    Py_XINCREF(into);
-    return into;
+static PyObject *wanted(void) {
+    if (noting == NULL || noting_in != PyInterpreterState_Get()) {
+        return NULL;
+    }
+    Py_INCREF(noting->ends);
+    return noting->ends;
 }
 
-PyObject *lt_who_takes_ends(lt_state *state) {
-    PyObject *into = wanted(state), *take = NULL;
-    if (into != NULL && PyList_Size(PyTuple_GetItem(into, 2)) >= MANY_ENDS) {
-        take = PyTuple_GetItem(into, 3);
+PyObject *lt_who_takes_ends(void) {
+    PyObject *into = wanted(), *take = NULL;
+    if (into != NULL && PyDict_Size(PyTuple_GetItem(into, ENDS)) >= MANY_ENDS) {
+        take = PyTuple_GetItem(into, TAKE);
         Py_XINCREF(take);
     }
     Py_XDECREF(into);
     return take;
 }
 
+/* Borrowed, or NULL; an exception is cleared by lt_note_end().  Not PyDict_GetItemString(), which
+ * calls sys.unraisablehook() for want of memory. */
+static PyObject *item(PyObject *dict, const char *name) {
+    PyObject *key = dict == NULL ? NULL : PyUnicode_FromString(name);
+    PyObject *found =
+        key != NULL && PyDict_CheckExact(dict) ? PyDict_GetItemWithError(dict, key) : NULL;
+    Py_XDECREF(key);
+    return found;
+}
+
 /* What `threading` calls the caller: borrowed, or NULL.  Without what a class derived from its
  * Thread may do when it is asked. */
-static PyObject *name_of_caller(PyObject *ident) {
-    PyObject *modules = PySys_GetObject("modules"); /* borrowed, as all but `active` and `own` */
-    PyObject *threading = modules == NULL ? NULL : PyDict_GetItemString(modules, "threading");
+static PyObject *name_of_caller(PyObject *modules, PyObject *ident) {
+    PyObject *threading = item(modules, "threading");
     PyObject *active = threading == NULL || !PyModule_CheckExact(threading)
                            ? NULL
-                           : PyDict_GetItemString(PyModule_GetDict(threading), "_active");
-    PyObject *thread =
-        active == NULL || !PyDict_CheckExact(active) ? NULL : PyDict_GetItem(active, ident);
+                           : item(PyModule_GetDict(threading), "_active");
+    PyObject *thread = active == NULL || !PyDict_CheckExact(active)
+                           ? NULL
+                           : PyDict_GetItemWithError(active, ident);
     PyObject *own = thread == NULL ? NULL : PyObject_GenericGetDict(thread, NULL);
-    PyObject *name = own == NULL ? NULL : PyDict_GetItemString(own, "_name");
+    PyObject *name = item(own, "_name");
     Py_XDECREF(own); /* the thread has it */
     return name != NULL && PyUnicode_CheckExact(name) ? name : NULL;
 }
 
-/* False with an exception.  Takes the reference to `frame`. */
-static bool add_calls(PyObject *codes, PyObject *frame, int64_t *words, int *count) {
+/* Borrowed. */
+static PyObject *name_of_lock(PyObject *locks, const lt_wait_done *wait) {
+    PyObject *address = PyLong_FromUnsignedLongLong(wait->lock);
+    PyObject *known = address == NULL ? NULL : PyDict_GetItemWithError(locks, address);
+    Py_XDECREF(address);
+    return known != NULL && PyTuple_Check(known) ? PyTuple_GetItem(known, 1) : Py_None;
+}
+
+/* False with an exception. */
+static bool add_calls(PyObject *codes, int64_t *words, int *count) {
+    PyObject *frame = (PyObject *)PyEval_GetFrame();
+    Py_XINCREF(frame);
     bool is_added = true;
     for (int i = 0; is_added && frame != NULL && frame != Py_None && i < MOST_CALLS; i++) {
         PyObject *code = (PyObject *)PyFrame_GetCode((PyFrameObject *)frame);
@@ -94,34 +131,37 @@ static bool add_calls(PyObject *codes, PyObject *frame, int64_t *words, int *cou
     return is_added;
 }
 
-/* Without memory, nothing is noted. */
-void lt_note_end(lt_state *state, lt_lock *lock, int64_t since) {
-    PyObject *into = wanted(state);
+static void note(PyObject *into, const lt_wait_done *wait) {
+    int64_t words[3 + WORDS_PER_CALL * MOST_CALLS] = {(int64_t)wait->waiter, wait->since,
+                                                      (int64_t)wait->lock};
+    int count = 3;
+    if (!add_calls(PyTuple_GetItem(into, CODES), words, &count)) {
+        return;
+    }
+    PyObject *end = PyBytes_FromStringAndSize((char *)words, count * (Py_ssize_t)sizeof(*words));
+    PyObject *ident = end == NULL ? NULL : PyLong_FromUnsignedLongLong(wait->waiter);
+    if (ident != NULL) {
+        PyObject *name = name_of_caller(PyTuple_GetItem(into, MODULES), ident);
+        if (name != NULL) {
+            (void)PyDict_SetItem(PyTuple_GetItem(into, NAMES), ident, name);
+        }
+        (void)PyDict_SetItem(PyTuple_GetItem(into, ENDS), end,
+                             name_of_lock(PyTuple_GetItem(into, LOCKS), wait));
+    }
+    Py_XDECREF(ident);
+    Py_XDECREF(end);
+}
+
+void lt_note_end(const lt_wait_done *wait) {
+    PyObject *into = wanted();
     if (into == NULL) {
         return;
     }
 #if PY_VERSION_HEX >= 0x030A0000 /* before, nothing of what is made here has it collected */
     int collects = PyGC_Disable();
 #endif
-    int64_t words[3 + WORDS_PER_CALL * MOST_CALLS] = {(int64_t)lt_ident(), since,
-                                                      (int64_t)(intptr_t)lock};
-    int count = 3;
-    PyObject *frame = (PyObject *)PyEval_GetFrame(), *end = NULL;
-    PyObject *ident = PyLong_FromSize_t(lt_ident());
-    Py_XINCREF(frame);
-    if (add_calls(PyTuple_GetItem(into, 1), frame, words, &count)) {
-        end = PyBytes_FromStringAndSize((char *)words, count * (Py_ssize_t)sizeof(*words));
-    }
-    if (end != NULL && ident != NULL) {
-        PyObject *name = name_of_caller(ident);
-        if (name != NULL) {
-            (void)PyDict_SetItem(PyTuple_GetItem(into, 0), ident, name);
-        }
-        (void)PyList_Append(PyTuple_GetItem(into, 2), end);
-    }
-    Py_XDECREF(ident);
-    Py_XDECREF(end);
-    PyErr_Clear();
+    note(into, wait);
+    PyErr_Clear(); /* without memory, nothing is noted */
 #if PY_VERSION_HEX >= 0x030A0000
     if (collects) {
         (void)PyGC_Enable();

@@ -192,8 +192,9 @@ static bool may_go_on(PyObject *told, lt_lock *lock, int kind, int64_t since) {
 
 /* False: the wait is to be ended, and there is an exception. */
 static bool has_ends_taken(lt_state *state) {
-    PyObject *take = lt_who_takes_ends(state);
-    if (take == NULL) {
+    PyObject *take = lt_who_takes_ends();
+    if (take == NULL || is_finalizing(state)) { /* at the end, what that takes may be gone */
+        Py_XDECREF(take);
         return true;
     }
     PyObject *done = PyObject_CallFunctionObjArgs(take, NULL);
@@ -280,6 +281,10 @@ int lt_tell_taking_untold(PyObject *self, _Atomic uint32_t *marks, int64_t ns) {
 
 int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how) {
     lt_state *state = state_of(self);
+    bool checks = !(how & LT_LEAVES_HANDLERS);
+    if (checks && lt_is_recording() && !has_ends_taken(state)) {
+        return -1;
+    }
     int64_t since = lt_now();
     int64_t deadline = ns > LT_FOREVER - since ? LT_FOREVER : since + ns;
     bool is_last = deadline == LT_FOREVER && is_finalizing(state);
@@ -289,23 +294,12 @@ int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how) {
         bool may_change = !lt_lock_is_held(lock) || (how & LT_IS_SENTINEL);
         deadline = since + (may_change ? 2 * lt_lock_lapse_ns : 0);
     }
-    bool checks = !(how & LT_LEAVES_HANDLERS);
-    lt_subject subject = {.kind = LT_FOR_LOCK, .checks = checks};
+    lt_subject subject = {.kind = LT_FOR_LOCK, .checks = checks, .is_told = true};
     if (how & LT_IS_RLOCK) {
-        subject = LT_RLOCK_SUBJECT((lt_rlock *)lock, checks, false);
+        subject = LT_RLOCK_SUBJECT((lt_rlock *)lock, checks, true);
     }
-    if (checks && lt_is_recording() && !has_ends_taken(state)) {
-        return -1;
-    }
-    bool is_noted = false;
     for (;;) {
-        int verdict = lt_lock_acquire_for(lock, &subject, since, deadline, &lt_gil_hooks);
-        if (!is_noted && (verdict == LT_ACQUIRED || verdict == LT_TIMED_OUT) &&
-            lt_record_is_long(since)) {
-            lt_note_end(state, lock,
-                        since); /* it was not told of, or waited for the GIL for that */
-        }
-        switch (verdict) {
+        switch (lt_lock_acquire_for(lock, &subject, since, deadline, &lt_gil_hooks)) {
         case LT_ACQUIRED:
             return 1;
         case LT_TIMED_OUT:
@@ -336,8 +330,8 @@ int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how) {
             if (state == NULL) {
                 break;
             }
-            if (!is_noted && lt_record_wants_note(since)) {
-                is_noted = true;
+            if (subject.is_told && lt_record_wants_note(since)) {
+                subject.is_told = false; /* but now */
                 if (!may_go_on(state->note, lock, subject.kind, since)) {
                     return -1;
                 }
