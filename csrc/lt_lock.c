@@ -38,6 +38,8 @@ typedef struct waiter {
 typedef struct {
     _Alignas(64) lt_mutex mutex;
     waiter *first, *last; /* by `since`; of all locks with this hash */
+    const lt_lock *left;  /* the last lock whose only waiter has left, and what it had noted */
+    int64_t left_from;
     int64_t fair_again;   /* no reservation before this time */
     int notifier;         /* the processor of the last one, plus 1; 0: not known */
     unsigned misses;      /* how many waits in succession were awake in vain ... */
@@ -79,8 +81,14 @@ static waiter *waiter_other_than(const bucket *b, const waiter *me) {
 static void dequeue(bucket *b, waiter *w) {
     *(w->prev == NULL ? &b->first : &w->prev->next) = w->next;
     *(w->next == NULL ? &b->last : &w->next->prev) = w->prev;
-    waiter *heir = w->held_from == 0 ? NULL : waiter_other_than(b, w);
-    if (heir != NULL && heir->held_from < w->held_from) {
+    if (w->held_from == 0) {
+        return;
+    }
+    waiter *heir = waiter_other_than(b, w);
+    if (heir == NULL) {
+        b->left = w->lock;
+        b->left_from = w->held_from;
+    } else if (heir->held_from < w->held_from) {
         heir->held_from = w->held_from;
     }
 }
@@ -90,6 +98,16 @@ static void dequeue(bucket *b, waiter *w) {
 static void note_holder(waiter *in_queue) {
     if (in_queue != NULL) {
         in_queue->held_from = lt_now();
+    }
+}
+
+/* WAITERS was set already, but nobody else is there to have noted it: one that was has left, maybe
+ * only for a signal handler or a look, and may be the same. */
+static void note_again(const bucket *b, waiter *me) {
+    if (b->left == me->lock) {
+        me->held_from = b->left_from;
+    } else {
+        note_holder(me);
     }
 }
 
@@ -167,8 +185,10 @@ static bool claim(const bucket *b, waiter *me) {
                 continue;
             }
             waiter *other = waiter_other_than(b, me);
-            if (!is_set || (other == NULL && me->held_from == 0)) { /* else somebody noted it */
+            if (!is_set) {
                 note_holder(other != NULL ? other : me); /* who may not come to be in the queue */
+            } else if (other == NULL && me->held_from == 0) { /* else somebody noted it */
+                note_again(b, me);
             }
             return false;
         }

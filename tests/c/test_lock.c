@@ -931,19 +931,65 @@ static void a_new_holder_is_seen(void) {
     join(threads[1]);
 }
 
-/* A try that is over has left WAITERS behind: who waits next knows no more than when it came. */
-static void one_that_gave_up_leaves_no_trace(void) {
+static atomic_int times_interrupted;
+
+static void *waits_and_comes_back(void *lock) {
+    static const lt_subject subject = {.kind = LT_FOR_LOCK, .checks = true};
+    int64_t since = lt_now();
+    while (lt_lock_acquire_for(lock, &subject, since, LT_FOREVER, NULL) == LT_INTERRUPTED) {
+        atomic_fetch_add(&times_interrupted, 1);
+        sleep_ms(2); /* as a signal handler takes, or the GIL */
+    }
+    release(lock);
+    return NULL;
+}
+
+/* Not from when the waiter has come back, as it does from signal handlers and looks. */
+static void who_has_it_is_known_to_have_it_from_the_first_wait(void) {
     lt_lock lock = {0};
     lt_wait_seen seen[ROOM];
-    acquire(&lock);
-    CHECK(!acquire_within(&lock, 1 * MS));
-    CHECK(lt_waits(seen, ROOM) == 0);
-    int64_t before = lt_now();
-    pthread_t thread = spawn(waits_for, &lock);
-    look_until(seen, 1);
-    CHECK(seen[0].held_from >= before);
-    release(&lock);
-    join(thread);
+    lt_check_after(1 * MS);
+    for (int round = 0; round < 3; round++) {
+        acquire(&lock);
+        int64_t before = lt_now();
+        pthread_t thread = spawn(waits_and_comes_back, &lock);
+        look_until(seen, 1);
+        int64_t held_from = seen[0].held_from;
+        CHECK(held_from >= before); /* and not from the round before */
+        atomic_store(&times_interrupted, 0);
+        while (atomic_load(&times_interrupted) < 3) {
+            sleep_ms(1);
+        }
+        look_until(seen, 1);
+        CHECK(seen[0].held_from == held_from);
+        release(&lock);
+        join(thread);
+    }
+    lt_check_after(0);
+}
+
+/* A try that is over has left WAITERS behind: since then, the lock has not been released.  Once it
+ * has, who waits next knows no more than when it came. */
+static void one_that_gave_up_leaves_what_it_knew(void) {
+    lt_lock lock = {0};
+    lt_wait_seen seen[ROOM];
+    for (int is_new = 0; is_new < 2; is_new++) {
+        acquire(&lock);
+        int64_t before = lt_now();
+        CHECK(!acquire_within(&lock, 1 * MS));
+        CHECK(lt_waits(seen, ROOM) == 0);
+        int64_t between = lt_now();
+        if (is_new) {
+            release(&lock);
+            acquire(&lock);
+        }
+        pthread_t thread = spawn(waits_for, &lock);
+        look_until(seen, 1);
+        CHECK(seen[0].held_from >= (is_new ? between : before));
+        CHECK((seen[0].held_from < between) == !is_new);
+        release(&lock);
+        join(thread);
+    }
 }
 
 /* ---- waits that are looked into ---- */
@@ -1028,7 +1074,8 @@ int main(void) {
     RUN(what_a_lost_thread_had_is_abandoned);
     RUN(who_waits_is_seen);
     RUN(a_new_holder_is_seen);
-    RUN(one_that_gave_up_leaves_no_trace);
+    RUN(one_that_gave_up_leaves_what_it_knew);
+    RUN(who_has_it_is_known_to_have_it_from_the_first_wait);
     RUN(a_wait_that_lasts_is_looked_into);
     RUN(a_waiter_that_stays_out_passes_it_on); /* last: its thread never ends */
     return 0;
