@@ -25,6 +25,7 @@ from lowthread._reaction import check_reaction, is_taken_back, react, report_wit
 from lowthread._state import (
     KINDS,
     LOST,
+    ROUGH,
     Owner,
     Wait,
     frames_of_threads,
@@ -34,6 +35,7 @@ from lowthread._state import (
     name_of_lock,
     names_of_threads,
     owner_of,
+    rough_stacks,
     say_lock,
     say_thread,
     seen_waits,
@@ -316,6 +318,7 @@ def _tell(
     is_certain: bool,
 ) -> Iterator[str]:
     count = len(waits)
+    rough = rough_stacks() if len(notes) < count else {}
     if not is_cycle:
         who = "the only thread waits" if count == 1 else f"all {count} threads wait"
         yield f"lowthread: {who} for ever\n"
@@ -334,6 +337,8 @@ def _tell(
             verb = {"lock": "taken by", "RLock": "held by", "thread": "that is"}[KINDS[wait.kind]]
             thread = f"thread {say_thread(owner, names.get(owner))}"
             yield f", {verb} {'itself' if owner == wait.waiter else thread}"
+            if owner == wait.waiter and wait.kind == lib.LT_FOR_LOCK:
+                yield ", as by who waits to be notified by a Condition, Queue, Future or the like"
             place = where_taken(owner, wait.lock)
             if place is None and owner in notes:
                 place = notes[owner][1].get(wait.lock)
@@ -348,6 +353,9 @@ def _tell(
         if wait.waiter in notes:
             yield " (most recent call last):\n"
             yield from notes[wait.waiter][0]
+        elif wait.waiter in rough:
+            yield ROUGH
+            yield from rough[wait.waiter]
         else:
             yield ": its stack is not known\n"
 

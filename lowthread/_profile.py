@@ -142,7 +142,8 @@ class _Sums:
         self.lengths: dict[int, int] = {}
         self.stacks: dict[Any, list[int]] = {}
         self.owners: dict[Any, list[int]] = {}
-        self.locks: dict[int, tuple[str, str | None]] = {}
+        self.locks: set[tuple[str, int, str | None]] = set()  # two tell that there are several
+        self.kinds: set[str] = set()
 
     def add(self, ns: int) -> None:
         self.count += 1
@@ -164,9 +165,14 @@ class _Sums:
         found = self.total, self.quantile(0.5), self.quantile(0.99), self.worst
         return tuple(ns / 1e9 for ns in found)  # type: ignore[return-value]
 
+    def add_lock(self, kind: str, address: int, name: str | None) -> None:
+        self.kinds.add(kind)
+        if len(self.locks) < 2:
+            self.locks.add((kind, address, name))
+
     def lock(self) -> str:
-        [(address, (kind, name)), *others] = self.locks.items()
-        return f"several of kind {kind}" if others else say_lock(kind, address, name)
+        [lock, *others] = self.locks
+        return f"several of kind {' and '.join(sorted(self.kinds))}" if others else say_lock(*lock)
 
 
 def _step(ns: int) -> int:
@@ -281,7 +287,12 @@ class Profile:
     def _take_last(self) -> None:
         self._take()
         if self._holds is not None:
-            self._holds.end(_now())
+            now = _now()
+            if PYPY:  # locks that are gone are held by nobody, and have not been seen to go
+                import gc
+
+                gc.collect()
+            self._holds.end(now)
         numbers = ffi.new("int64_t[]", 2)
         lib.lt_record_short(numbers)
         self.short, self.short_total = numbers[0], numbers[1] / 1e9
@@ -303,12 +314,12 @@ class Profile:
             self._by_bits[lib.lt_holder_of(ident)] = ident
             self._idents.add(ident)
 
-    def _learn_name(self, me: int) -> None:
-        """Learn the calling thread's name: each time, since another one may have had its ident."""
-        self._learn_bits(me)
-        name = name_of_thread(me)
+    def _learn_name(self, ident: int) -> None:
+        """Learn a thread's name: the caller's each time, as another one may have had its ident."""
+        self._learn_bits(ident)
+        name = name_of_thread(ident)
         if name is not None:
-            self._names[me] = name
+            self._names[ident] = name
 
     def _calls(self, frame: FrameType | None, most: int) -> tuple[int, ...]:
         calls: list[int] = []
@@ -349,6 +360,8 @@ class Profile:
             if had_by == me:
                 had_by = None  # the wait is over; who had it is in the record
             place = self._call_of(had_by) if had_by else None
+            if had_by and had_by not in self._names:
+                self._learn_name(had_by)
             self._begun[me, since] = calls, had_by, place, name_of_lock(address)
             self._notes += 1
             if self._notes >= MOST_NOTES:
@@ -497,8 +510,7 @@ class Profile:
             pair = counts.setdefault(item, [0, 0])
             pair[0] += 1
             pair[1] += ns
-        if len(sums.locks) < 2:
-            sums.locks[lock] = KINDS[kind], name
+        sums.add_lock(KINDS[kind], lock, name)
         if len(self.waits) >= MOST_WAITS:
             self.omitted += 1
             return
@@ -515,8 +527,7 @@ class Profile:
             where = self._held_at[calls] = self._where(calls)
         sums = self._hold_sums.setdefault(where, _Sums())
         sums.add(end - begin)
-        if len(sums.locks) < 2:
-            sums.locks[lock] = KINDS[kind], name
+        sums.add_lock(KINDS[kind], lock, name)
         if len(self.holds) >= MOST_HOLDS:
             self.holds_omitted += 1
             return
@@ -634,7 +645,7 @@ class Profile:
         file: a path. `.html`: a page to look at. `.json`: a trace for Perfetto or
         chrome://tracing. `.pb.gz`: for pprof or speedscope.
 
-        Raises ValueError for any other name.
+        Raises ValueError for any other name, and OSError if that cannot be written.
         """
         _saver(os.fspath(file))(self)
 
@@ -732,6 +743,10 @@ def _saver(path: str) -> Callable[[Profile], None]:
         kinds = "*.html, *.json or *.pb.gz"
         raise ValueError(f"a profile is written to a file {kinds}, not {path!r}")
 
+    target = path if os.path.exists(path) else os.path.dirname(path) or os.curdir
+    if not os.access(target, os.W_OK):  # before there is a profile to be lost
+        raise OSError(f"{path!r} cannot be written")
+
     def save(profile: Profile) -> None:
         with open(path, "wb") as f:
             f.write(make(profile))
@@ -756,6 +771,7 @@ def profile(file: Any = None, *, holds: bool = False) -> Profile:
     waits as can be looked at in a twentieth of the time. Waits of less than 50 microseconds are
     counted, but not told of one by one: that would take longer than they do.
 
-    Raises ValueError for a file of another kind; to begin a second one, RuntimeError.
+    Raises ValueError for a file of another kind, OSError for one that cannot be written, and
+    RuntimeError to begin a second one.
     """
     return Profile(file, holds)

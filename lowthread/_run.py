@@ -116,7 +116,7 @@ def main() -> None:
         print(_help())
         return
     run, what, args = _parse_program(rest)
-    beginnings += _profiling(profile, top, "--holds" in given)
+    beginnings += _profiling(profile, top, "--holds" in given, " ".join([what, *args]))
     if "--children" in given:
         _carry_into_children()
     for begin in beginnings:
@@ -127,7 +127,9 @@ def main() -> None:
 _stderr = cache(KeptStderr)  # made when the first of the options begins
 
 
-def _profiling(file: str | None, top: float | None, holds: bool) -> list[Callable[[], object]]:
+def _profiling(
+    file: str | None, top: float | None, holds: bool, command: str
+) -> list[Callable[[], object]]:
     """Return how to begin a profile, if there is to be one."""
     if file is None and top is None:
         if holds:
@@ -135,8 +137,9 @@ def _profiling(file: str | None, top: float | None, holds: bool) -> list[Callabl
         return []
     try:
         profile = Profile(file or None, holds)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         _refuse(f"--profile: {error}")
+    profile.command = command
     return [partial(_begin_profile, profile, top)]
 
 
@@ -208,7 +211,10 @@ def _end(profile: Profile, top: Top | None, stderr: KeptStderr, pid: int = os.ge
     if pid == os.getpid():
         if top is not None:
             top.stop()
-        profile.stop()
+        try:
+            profile.stop()
+        except OSError as error:  # the file could not be written, and the rest is there
+            stderr.write(f"lowthread: --profile: {error}\n")
         stderr.write(profile.table())
 
 

@@ -158,6 +158,10 @@ def frames_of_threads() -> dict[int, FrameType]:
     return {lib.lt_ident(): sys._getframe()}
 
 
+#: The heading of a stack as of rough_stacks().
+ROUGH = " (most recent call last; of each, the line in which the function begins):\n"
+
+
 def rough_stacks() -> dict[int, list[str]]:
     """Return PyPy's stacks of all threads, as `faulthandler` tells them: it needs no frames.
 
@@ -401,7 +405,7 @@ def _describe() -> Iterator[str]:
         if ident not in stacks:
             yield ": its stack is not known\n"
         elif ident in rough:
-            yield " (most recent call last; of each, the line in which the function begins):\n"
+            yield ROUGH
         else:
             yield " (most recent call last):\n"
         yield from stacks.get(ident, ())

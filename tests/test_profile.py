@@ -13,7 +13,7 @@ import time
 import weakref
 
 import pytest
-from conftest import LONG, PYPY, ROOT, run_script, wait_until
+from conftest import LONG, PYPY, ROOT, run_lowthread, run_script, wait_until
 
 import lowthread
 
@@ -985,6 +985,98 @@ def test_a_wrong_file_is_refused_at_once(tmp_path):
     )
     assert (process.returncode, process.stdout) == (2, "")
     assert process.stderr.startswith("lowthread: --profile: a profile is written to a file *.html")
+
+
+def test_a_file_that_cannot_be_written_is_refused_at_once(tmp_path):
+    file = tmp_path / "none" / "x.html"
+    with pytest.raises(OSError, match="cannot be written"):
+        lowthread.profile(file)
+    result = run_lowthread(f"--profile={file}", "-c", "print(1)")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith(f"lowthread: --profile: {str(file)!r} cannot be written")
+
+
+def test_there_is_a_table_if_the_file_cannot_be_written_in_the_end(tmp_path):
+    file = tmp_path / "there" / "x.html"
+    file.parent.mkdir()
+    script = f"import shutil; shutil.rmtree({str(file.parent)!r})"
+    result = run_lowthread(f"--profile={file}", "-c", script)
+    assert result.code == 0
+    first, second, *_ = result.err.splitlines()
+    assert first.startswith("lowthread: --profile: [Errno 2]")
+    assert re.match(r"lowthread: \d+ waits for locks", second)
+
+
+def test_the_command_is_that_of_the_program(tmp_path):
+    file = tmp_path / "x.json"
+    assert run_lowthread(f"--profile={file}", "-c", "pass", "an argument").code == 0
+    [name] = [
+        event["args"]["name"]
+        for event in json.loads(file.read_text())["traceEvents"]
+        if event["name"] == "process_name"
+    ]
+    assert name == "pass an argument"
+
+
+def test_the_name_of_a_thread_that_never_waits():
+    script = """
+import threading
+thread = threading.Thread(target=time.sleep, args=(0.1,), name="sleeper")
+with lowthread.profile() as p:
+    lowthread.install()
+    thread = threading.Thread(target=time.sleep, args=(0.1,), name="sleeper")
+    thread.start()
+    thread.join()
+assert p.places[0].owners[0][0] == "sleeper", p.places
+"""
+    run_script(OVER.replace("lowthread._profile.NOTED_AFTER", "_") + script).ok()
+
+
+def test_a_handler_that_raises_while_waits_are_taken_in():
+    """Nobody is kept from that, and stop() does not wait for it."""
+    script = """
+class R(Exception): pass
+armed = False
+def handler(*_):
+    if armed: raise R
+signal.signal(signal.SIGALRM, handler)
+lock = lowthread.allocate_lock()
+lock.acquire()
+with lowthread.profile() as p:
+    raised = count = 0
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        p._ends.update((bytes([i]) + bytes(23), None) for i in range(256))
+        p._notes = 255
+        count += 1
+        try:
+            armed = True
+            signal.setitimer(signal.ITIMER_REAL, (20 + count % 100) * 1e-6)
+            lock.acquire(timeout=0.0005)
+            armed = False
+        except R:
+            armed = False
+            raised += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+assert raised > 100 and not p._taking._is_owned(), raised
+"""
+    run_script(OVER + script).ok()
+
+
+def test_the_names_of_locks_that_are_gone():
+    script = """
+with lowthread.profile() as p:
+    for name in "one", "two", "three":
+        lock = lowthread.allocate_lock()
+        lowthread.name_lock(lock, name)
+        holder = hold(lock)
+        assert lowthread.start(lambda lock=lock: lock.acquire()).join(60)
+        assert holder.join(60)
+        del lock, holder
+names = [wait.name for wait in p.waits if wait.kind == "lock" and wait.name]
+assert names == ["one", "two", "three"], p.waits
+"""
+    run_script(OVER + script).ok()
 
 
 def test_a_child_of_a_fork_prints_none():

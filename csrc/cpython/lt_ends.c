@@ -81,9 +81,9 @@ static PyObject *item(PyObject *dict, const char *name) {
     return found;
 }
 
-/* What `threading` calls the caller: borrowed, or NULL.  Without what a class derived from its
+/* What `threading` calls a thread: borrowed, or NULL.  Without what a class derived from its
  * Thread may do when it is asked. */
-static PyObject *name_of_caller(PyObject *modules, PyObject *ident) {
+static PyObject *name_of_thread(PyObject *modules, PyObject *ident) {
     PyObject *threading = item(modules, "threading");
     PyObject *active = threading == NULL || !PyModule_CheckExact(threading)
                            ? NULL
@@ -131,6 +131,16 @@ static bool add_calls(PyObject *codes, int64_t *words, int *count) {
     return is_added;
 }
 
+static void add_name(PyObject *into, uint64_t thread) {
+    PyObject *ident = PyLong_FromUnsignedLongLong(thread);
+    PyObject *name = ident == NULL ? NULL : name_of_thread(PyTuple_GetItem(into, MODULES), ident);
+    if (name != NULL) {
+        (void)PyDict_SetItem(PyTuple_GetItem(into, NAMES), ident, name);
+    }
+    Py_XDECREF(ident);
+    PyErr_Clear(); /* it has none, then */
+}
+
 static void note(PyObject *into, const lt_wait_done *wait) {
     int64_t words[3 + WORDS_PER_CALL * MOST_CALLS] = {(int64_t)wait->waiter, wait->since,
                                                       (int64_t)wait->lock};
@@ -139,17 +149,13 @@ static void note(PyObject *into, const lt_wait_done *wait) {
         return;
     }
     PyObject *end = PyBytes_FromStringAndSize((char *)words, count * (Py_ssize_t)sizeof(*words));
-    PyObject *ident = end == NULL ? NULL : PyLong_FromUnsignedLongLong(wait->waiter);
-    if (ident != NULL) {
-        PyObject *name = name_of_caller(PyTuple_GetItem(into, MODULES), ident);
-        if (name != NULL) {
-            (void)PyDict_SetItem(PyTuple_GetItem(into, NAMES), ident, name);
-        }
+    if (end != NULL) {
+        add_name(into, wait->waiter);
+        add_name(into, wait->owner); /* 0: nobody's */
         (void)PyDict_SetItem(PyTuple_GetItem(into, ENDS), end,
                              name_of_lock(PyTuple_GetItem(into, LOCKS), wait));
+        Py_DECREF(end);
     }
-    Py_XDECREF(ident);
-    Py_XDECREF(end);
 }
 
 void lt_note_end(const lt_wait_done *wait) {
