@@ -84,8 +84,17 @@ static void over(const lt_wait_done *wait) { lt_note_end(wait); }
 static const lt_subject checked = {.kind = LT_FOR_LOCK, .checks = true, .is_told = TOLD_IN_C};
 static const lt_subject told_over = {.kind = LT_FOR_LOCK, .checks = true, .is_told = true};
 
+/* Added to the verdict of a wait that is over, if Python is to tell of that: it would take it longer
+ * to find out than many a wait. */
+enum { LT_TO_TELL = 64 };
+
+static int with_to_tell(int verdict, int64_t since) {
+    bool is_over = verdict == LT_ACQUIRED || verdict == LT_TIMED_OUT;
+    return is_over && !TOLD_IN_C && lt_record_is_long(since) ? verdict + LT_TO_TELL : verdict;
+}
+
 static int lt_acquire(lt_lock *lock, int64_t since, int64_t deadline) {
-    return lt_lock_acquire_for(lock, &checked, since, deadline, LT_HOOKS);
+    return with_to_tell(lt_lock_acquire_for(lock, &checked, since, deadline, LT_HOOKS), since);
 }
 
 static bool lt_record_from_now(size_t room, int64_t shortest, int64_t noted_after, bool holds) {
@@ -128,7 +137,8 @@ static void lt_note(uintptr_t waited_for, int kind, lt_noted *noted) {
 }
 
 static int lt_racquire(lt_rlock *r, int64_t since, int64_t deadline) {
-    return lt_rlock_acquire_for(r, true, TOLD_IN_C, since, deadline, LT_HOOKS);
+    return with_to_tell(lt_rlock_acquire_for(r, true, TOLD_IN_C, since, deadline, LT_HOOKS),
+                        since);
 }
 
 /* Has it again as before it was released all at once; signal handlers that are due run later. */

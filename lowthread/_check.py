@@ -31,7 +31,7 @@ _AFTER_AT_MOST = 1_000_000_000
 #: The function that keeps a profile, if there is one.
 profilers: list[Callable[[int, int, int, WaitDone | None], object]] = []
 
-#: What is to be called now and then before a wait, if there is a profile: see make_room().
+#: What is to be called before a wait, if there is a profile on CPython: see make_room().
 collectors: list[Callable[[], object]] = []
 
 #: The function that notes where locks are made, if that is noted.

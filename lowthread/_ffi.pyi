@@ -310,6 +310,7 @@ class _Lib:
 
     # lt_prelude.h; a new sentinel can be NULL
     def lt_acquire(self, lock: LockCell, since: int, deadline: int, /) -> int: ...
+    LT_TO_TELL: int
     LT_TO_NOTE: int
     LT_TO_CHECK: int
     LT_TO_RUN_HANDLERS: int

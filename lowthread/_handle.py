@@ -9,12 +9,12 @@ import sys
 
 from lowthread._arguments import FOREVER, timeout_in_ns
 from lowthread._builtin import builtin, unannotated
-from lowthread._check import profilers
+from lowthread._check import note, profilers
 from lowthread._final import Final, name_of, no_pickle
 from lowthread._hooks import report_unraisable
 from lowthread._load import ffi, lib, native
 from lowthread._never import LAST_WAIT, is_last_thread, too_late_for
-from lowthread._pylock import go_on, tell_of_end
+from lowthread._pylock import go_on, tell
 from lowthread._start import start_thread
 
 TYPE_CHECKING = False
@@ -53,9 +53,10 @@ def join(cell: HandleCell, ns: int) -> bool:
         deadline = since + LAST_WAIT  # for its last steps, which need no Python
     while True:
         verdict = lib.lt_join(cell, since, deadline)
-        if profilers and verdict in (lib.LT_ACQUIRED, lib.LT_TIMED_OUT):
+        is_over = verdict in (lib.LT_ACQUIRED, lib.LT_TIMED_OUT)
+        if profilers and is_over and lib.lt_record_is_long(since):
             try:
-                tell_of_end(cell, lib.LT_FOR_THREAD, since)
+                tell(note, cell, lib.LT_FOR_THREAD, since)
             except (RecursionError, MemoryError):  # of the call itself
                 pass
         if verdict == lib.LT_ACQUIRED:

@@ -258,7 +258,7 @@ class Profile:
         if native:
             names, codes, ends = self._names, self._codes, self._ends
             native.note_ends((names, codes, ends, self._make_room, sys.modules, names_of_locks))
-        collectors[:] = [self._make_room]
+            collectors[:] = [self._make_room]
         if self._holds is not None:
             _timed[:] = [self]
             tell_of_taking(self._note_taking, is_timed=True)

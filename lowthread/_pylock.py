@@ -7,7 +7,7 @@ from _weakref import ref
 
 from lowthread._arguments import FOREVER, UNSET, wait_in_ns
 from lowthread._builtin import unannotated
-from lowthread._check import check, make_room, note, profilers
+from lowthread._check import check, collectors, make_room, note
 from lowthread._final import Final, name_of, no_pickle
 from lowthread._hooks import report_unraisable
 from lowthread._load import PYPY, check_signals, ffi, lib
@@ -33,7 +33,7 @@ _release = lib.lt_lock_release
 _reset = lib.lt_lock_reset
 _wait = lib.lt_acquire
 _now = lib.lt_now
-_is_long = lib.lt_record_is_long
+_TO_TELL = lib.LT_TO_TELL  # on CPython, see csrc/cpython/lt_ends.c
 _HELD = lib.LT_HELD
 _ACQUIRED = lib.LT_ACQUIRED
 _TIMED_OUT = lib.LT_TIMED_OUT
@@ -70,7 +70,7 @@ def wait_for(
     the caller has it: a caller that is in a `with` statement of this lock, as a `Condition` that
     has released it for a while, is going to release it.
     """
-    if profilers:
+    if collectors:
         make_room()
     since = _now()
     deadline = since + ns if ns < FOREVER - since else FOREVER
@@ -81,9 +81,10 @@ def wait_for(
         deadline = since + _LAST_WAIT
     while True:
         verdict = wait(cell, since, deadline)
-        if PYPY and profilers and verdict in (_ACQUIRED, _TIMED_OUT):
+        if verdict >= _TO_TELL:
+            verdict -= _TO_TELL
             try:
-                tell_of_end(cell, kind, since)
+                tell(note, cell, kind, since)
             except (RecursionError, MemoryError):  # of the call itself
                 pass
         if verdict == _ACQUIRED:
@@ -130,15 +131,6 @@ def tell(listener: Listener, cell: Pointer, kind: int, since: int) -> None:
         pass
 
 
-def tell_of_end(cell: Pointer, kind: int, since: int) -> None:
-    """Tell a profile of a wait that is over; it may raise, and what was taken stays so.
-
-    On CPython, C code notes those for locks; see csrc/cpython/lt_ends.c.
-    """
-    if _is_long(since):
-        tell(note, cell, kind, since)
-
-
 def _leave_untold(_: object, error: BaseException, __: object) -> None:
     if not isinstance(error, (RecursionError, MemoryError)):
         report_unraisable(error, "Exception ignored in a profile")
@@ -175,7 +167,7 @@ def prepare_to_wait(
     if is_new and is_last_thread():  # which runs no handlers, so none comes in between
         return wait_for(lock, cell, FOREVER, wait, kind)
     refuse_if_abandoned(lock, cell)
-    if is_new and profilers:
+    if is_new and collectors:
         make_room()
     if not is_new:
         go_on(cell, kind, since, VERY_LONG)
