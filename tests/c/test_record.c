@@ -190,6 +190,23 @@ static void who_asked_for_it_is_told_of_the_end(void) {
     CHECK(wait_for(true, true) == LT_ACQUIRED && told_of == 0);
 }
 
+/* It went on, but its caller has come back when it was over. */
+static void who_comes_too_late_is_written_down(void) {
+    lt_lock lock = {0};
+    lt_subject subject = {.kind = LT_FOR_LOCK, .checks = true};
+    CHECK(lt_record_begin(&(lt_record_how){.room = ROOM, .shortest = MS, .noted_after = MS}));
+    acquire(&lock);
+    int64_t since = lt_now(), deadline = since + 200 * MS;
+    CHECK(lt_lock_acquire_for(&lock, &subject, since, deadline, NULL) == LT_INTERRUPTED);
+    sleep_ms(250);
+    CHECK(lt_lock_acquire_for(&lock, &subject, since, deadline, NULL) == LT_TIMED_OUT);
+    CHECK(lt_record_take(taken, ROOM, &lost) == 2);
+    CHECK(taken[0].verdict == LT_INTERRUPTED && taken[0].owner == 0 && taken[0].word != 0);
+    CHECK(taken[1].verdict == LT_TIMED_OUT && taken[1].owner == 0 && taken[1].word == 0);
+    CHECK(taken[1].since == since && taken[1].until >= deadline);
+    lt_record_end();
+}
+
 enum { THREADS = 4 };
 static atomic_bool has_ended;
 
@@ -294,6 +311,7 @@ int main(void) {
     RUN(a_note_is_wanted_when_it_is_not_short_any_more);
     RUN(a_wait_that_goes_on_is_interrupted_for_that);
     RUN(who_asked_for_it_is_told_of_the_end);
+    RUN(who_comes_too_late_is_written_down);
     RUN(many_write_while_it_begins_and_ends);
     RUN(releases_are_written_down_if_that_is_asked_for);
     RUN(a_child_has_none);
