@@ -118,3 +118,38 @@ lowthread.trace_locks(False)
 assert created() is None
 """
     ).ok()
+
+
+def test_waits_in_another_while_a_profile_is_on():
+    """They are in it, but for their places: it has no objects of another interpreter."""
+    run_script(
+        "import lowthread"
+        + IMPORT
+        + '''
+import sys
+script = """if True:
+    import lowthread, time
+    lock, r = lowthread.allocate_lock(), lowthread.RLock()
+    def hold():
+        for l in lock, r:
+            with l:
+                time.sleep(0.05)
+    thread = lowthread.start(hold)
+    while not lock.locked():
+        time.sleep(0.001)
+    with lock:
+        pass
+    with r:
+        pass
+    thread.join()
+    assert not lock.locked() and not r._is_owned()
+"""
+id = interpreters.create("legacy") if sys.version_info >= (3, 13) else (
+    interpreters.create(isolated=False))
+with lowthread.profile() as p:
+    thread = lowthread.start(run, id, script)
+    assert thread.join(60)
+    interpreters.destroy(id)
+assert {"lock", "RLock"} <= {wait.kind for wait in p.waits}, p.waits
+'''
+    ).ok()
