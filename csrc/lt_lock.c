@@ -78,6 +78,12 @@ static waiter *waiter_other_than(const bucket *b, const waiter *me) {
     return w;
 }
 
+/* For who waits next, while WAITERS is set: see note_again(). */
+static void leave_note(bucket *b, const waiter *w) {
+    b->left = w->lock;
+    b->left_from = w->held_from;
+}
+
 static void dequeue(bucket *b, waiter *w) {
     *(w->prev == NULL ? &b->first : &w->prev->next) = w->next;
     *(w->next == NULL ? &b->last : &w->next->prev) = w->prev;
@@ -86,8 +92,7 @@ static void dequeue(bucket *b, waiter *w) {
     }
     waiter *heir = waiter_other_than(b, w);
     if (heir == NULL) {
-        b->left = w->lock;
-        b->left_from = w->held_from;
+        leave_note(b, w);
     } else if (heir->held_from < w->held_from) {
         heir->held_from = w->held_from;
     }
@@ -168,7 +173,7 @@ static bool change(lt_lock *lock, uint32_t from, uint32_t to) {
 
 /* Takes the lock for `me`, who may be queued, or sees to it that the next release
  * notifies. */
-static bool claim(const bucket *b, waiter *me) {
+static bool claim(bucket *b, waiter *me) {
     for (;;) {
         uint32_t word = look(me->lock);
         if (word == LT_RESERVED) {
@@ -186,7 +191,10 @@ static bool claim(const bucket *b, waiter *me) {
             }
             waiter *other = waiter_other_than(b, me);
             if (!is_set) {
-                note_holder(other != NULL ? other : me); /* who may not come to be in the queue */
+                note_holder(other != NULL ? other : me);
+                if (other == NULL) {
+                    leave_note(b, me); /* who may not come to be in the queue */
+                }
             } else if (other == NULL && me->held_from == 0) { /* else somebody noted it */
                 note_again(b, me);
             }

@@ -95,6 +95,10 @@ SHORTEST = 50_000
 #: before is noted at its end. On PyPy, to be woken is to wait for the GIL, as others do already.
 NOTED_AFTER = 50_000_000 if PYPY else SHORTEST
 
+# Longer than it takes to take waits in, in seconds: who does may have been left by the exception
+# of a signal handler, at a time when it cannot let others.
+_PATIENCE = 10.0
+
 #: How many waits are kept one by one; the rest is in the sums only.
 MOST_WAITS = 200_000
 
@@ -142,7 +146,7 @@ class _Sums:
         self.lengths: dict[int, int] = {}
         self.stacks: dict[Any, list[int]] = {}
         self.owners: dict[Any, list[int]] = {}
-        self.locks: set[tuple[str, int, str | None]] = set()  # two tell that there are several
+        self.locks: dict[tuple[str, int], str | None] = {}  # their names; two are several
         self.kinds: set[str] = set()
 
     def add(self, ns: int) -> None:
@@ -168,11 +172,14 @@ class _Sums:
     def add_lock(self, kind: str, address: int, name: str | None) -> None:
         self.kinds.add(kind)
         if len(self.locks) < 2:
-            self.locks.add((kind, address, name))
+            lock = kind, address
+            self.locks[lock] = name or self.locks.get(lock)
 
     def lock(self) -> str:
-        [lock, *others] = self.locks
-        return f"several of kind {' and '.join(sorted(self.kinds))}" if others else say_lock(*lock)
+        [(lock, name), *others] = self.locks.items()
+        if others:
+            return f"several of kind {' and '.join(sorted(self.kinds))}"
+        return say_lock(*lock, name)
 
 
 def _step(ns: int) -> int:
@@ -195,6 +202,8 @@ class Profile:
     def __init__(self, file: Any = None, holds: bool = False) -> None:
         self._file = None if file is None else os.fspath(file)
         self._save = _saver(self._file) if self._file is not None else None
+        if self._file is not None:  # before there is a profile to be lost
+            _refuse_unwritable(self._file)
         self.command = " ".join(getattr(sys, "argv", None) or [""])
         self.begin = self.end = _now() / 1e9
         self.waits: list[ProfileWait] = []
@@ -203,7 +212,7 @@ class Profile:
         self.hold_places: list[ProfileHoldPlace] = []
         self.dropped = self.omitted = self.holds_omitted = self.short = 0
         self.short_total = 0.0
-        self._has_begun = self._is_running = False
+        self._has_begun = self._is_running = self._has_ended = False
         # What who takes in waits has, and the calls which do: see _alone().
         self._taking = host.RLock()
         self._takers: dict[int, FrameType] = {}
@@ -271,9 +280,13 @@ class Profile:
         hear_nothing()
         if self._holds is not None:
             self._hear_no_more()
-        self._alone(self._take_last, may_wait=True)
+        try:
+            self._alone(self._take_last, _PATIENCE)
+        finally:
+            lib.lt_record_end()
+            _one.release()
+        self._has_ended = True
         self.end = _now() / 1e9
-        _one.release()
         unfinished = [(key, done, False) for key, done in self._unfinished.items()]
         for key, done, taken in (*self._late, *unfinished):
             self._add(key, done, taken)
@@ -296,7 +309,6 @@ class Profile:
         numbers = ffi.new("int64_t[]", 2)
         lib.lt_record_short(numbers)
         self.short, self.short_total = numbers[0], numbers[1] / 1e9
-        lib.lt_record_end()
 
     def _hear_no_more(self) -> None:
         _timed.clear()
@@ -404,24 +416,26 @@ class Profile:
         finally:
             self._busy.pop(me, None)
 
-    def _alone(self, do: Callable[[], Any], may_wait: bool) -> Any:
+    def _alone(self, do: Callable[[], Any], patience: float) -> Any:
         """Return what `do` does, which one thread does at a time, or None.
 
-        may_wait: for another one to be through.
+        patience: how long to wait for another one to be through, in seconds.
         """
         me = _ident()
         if is_inside(self._takers, me):  # and this is a finalizer's or signal handler's
             return None
         try:
             self._takers[me] = sys._getframe()
-            return do() if self._taking.acquire(may_wait) else None
+            return do() if self._taking.acquire(timeout=patience) else None
         finally:
-            self._takers.pop(me, None)
-            while self._taking._is_owned():  # more often if a handler has raised just here
-                self._taking.release()
+            try:
+                self._takers.pop(me, None)
+            finally:
+                while self._taking._is_owned():  # more often if a handler has raised just here
+                    self._taking.release()
 
     def _take_if_nobody_does(self) -> None:
-        self._alone(self._take_if_running, may_wait=False)
+        self._alone(self._take_if_running, 0)
 
     def _take_if_running(self) -> None:
         if self._is_running:  # else it may be the next one's
@@ -474,12 +488,13 @@ class Profile:
             if holds is not None:
                 holds.take_tries()
             self._take_ends()
-            if not count:
+            if self._has_ended or not (count or self._rows):
                 if holds is not None:
                     holds.forget(before)
                 return
             self._rows.extend(iter_unpack("4Q4q", bytes(ffi.buffer(self._buffer, count * 64))))
-            while self._rows:  # should a signal handler raise, the next one goes on
+            # Should a signal handler raise, the next one goes on; but not if it has ended it all.
+            while self._rows and not self._has_ended:
                 row = self._rows.popleft()
                 lock, waiter, owner, word, kind, since, until, verdict = row
                 if holds is not None and not holds.take(waiter, lock, kind, until, verdict):
@@ -577,7 +592,7 @@ class Profile:
             count = sum(sums.count for sums in self._sums)
             return places, count, sum(sums.total for sums in self._sums) / 1e9
 
-        return self._alone(look, may_wait=True) or ([], 0, 0.0)
+        return self._alone(look, _PATIENCE) or ([], 0, 0.0)
 
     # ---- when it has ended ----
 
@@ -730,6 +745,21 @@ def _numbers(place: ProfilePlace | ProfileHoldPlace, count: int) -> str:
     return " ".join([f"{say_seconds(place.total):>9}", f"{count:>8}", *(f"{t:>9}" for t in times)])
 
 
+def _refuse_unwritable(path: str) -> None:
+    import errno
+
+    folder = os.path.dirname(path) or os.curdir
+    if os.path.isdir(path):
+        error = errno.EISDIR
+    elif not os.path.isdir(folder):
+        error = errno.ENOENT
+    elif not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        error = errno.EACCES
+    else:
+        return
+    raise OSError(error, os.strerror(error), path)
+
+
 def _saver(path: str) -> Callable[[Profile], None]:
     make: Callable[[Profile], bytes]
     name = os.path.basename(os.fsdecode(path)).lower()
@@ -742,10 +772,6 @@ def _saver(path: str) -> Callable[[Profile], None]:
     else:
         kinds = "*.html, *.json or *.pb.gz"
         raise ValueError(f"a profile is written to a file {kinds}, not {path!r}")
-
-    target = path if os.path.exists(path) else os.path.dirname(path) or os.curdir
-    if not os.access(target, os.W_OK):  # before there is a profile to be lost
-        raise OSError(f"{path!r} cannot be written")
 
     def save(profile: Profile) -> None:
         with open(path, "wb") as f:

@@ -167,8 +167,6 @@ def prepare_to_wait(
     if is_new and is_last_thread():  # which runs no handlers, so none comes in between
         return wait_for(lock, cell, FOREVER, wait, kind)
     refuse_if_abandoned(lock, cell)
-    if is_new and collectors:
-        make_room()
     if not is_new:
         go_on(cell, kind, since, VERY_LONG)
     return False

@@ -33,6 +33,7 @@ from struct import Struct
 from types import MethodType
 
 from lowthread._builtin import unannotated
+from lowthread._check import collectors, make_room
 from lowthread._load import leave, lib
 
 TYPE_CHECKING = False
@@ -76,6 +77,8 @@ class _Wait:
 
     def prepare(self, _: object) -> bool:
         """Before the first wait: do all that may raise; return whether that took the lock."""
+        if collectors:
+            make_room()  # which is not part of the wait
         since = _now()
         if self.enter.prepare(self.lock, since, True):
             return True

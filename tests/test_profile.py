@@ -989,11 +989,14 @@ def test_a_wrong_file_is_refused_at_once(tmp_path):
 
 def test_a_file_that_cannot_be_written_is_refused_at_once(tmp_path):
     file = tmp_path / "none" / "x.html"
-    with pytest.raises(OSError, match="cannot be written"):
+    with pytest.raises(FileNotFoundError, match="x.html"):
         lowthread.profile(file)
+    with pytest.raises(IsADirectoryError, match="tmp.json"):
+        (tmp_path / "tmp.json").mkdir()
+        lowthread.profile(tmp_path / "tmp.json")
     result = run_lowthread(f"--profile={file}", "-c", "print(1)")
     assert (result.code, result.out) == (2, "")
-    assert result.err.startswith(f"lowthread: --profile: {str(file)!r} cannot be written")
+    assert result.err.startswith("lowthread: --profile: [Errno 2] No such file")
 
 
 def test_there_is_a_table_if_the_file_cannot_be_written_in_the_end(tmp_path):
@@ -1042,12 +1045,18 @@ def handler(*_):
 signal.signal(signal.SIGALRM, handler)
 lock = lowthread.allocate_lock()
 lock.acquire()
+kept = 0
+def take():
+    global kept
+    kept += p._alone(lambda: 1, 0) is None
 with lowthread.profile() as p:
     raised = count = 0
     end = time.monotonic() + 2
     while time.monotonic() < end:
         p._ends.update((bytes([i]) + bytes(23), None) for i in range(256))
-        p._notes = 255
+        p._notes, lowthread._profile.TAKEN_AT = 255, 1
+        if count % 100 == 0:
+            lowthread.start(take).join()
         count += 1
         try:
             armed = True
@@ -1058,7 +1067,66 @@ with lowthread.profile() as p:
             armed = False
             raised += 1
     signal.setitimer(signal.ITIMER_REAL, 0)
-assert raised > 100 and not p._taking._is_owned(), raised
+# One that comes in the last steps may keep others from it, until this thread does it again.
+assert raised > 100 and kept < max(3, raised / 500), (raised, kept)
+"""
+    run_script(OVER + script).ok()
+
+
+def test_what_was_being_taken_in_when_a_handler_raised_is_not_lost():
+    script = """
+lock = lowthread.allocate_lock()
+with lowthread.profile() as p:
+    for _ in range(20):
+        lock.acquire()
+        thread = lowthread.start(lambda: lock.acquire())
+        time.sleep(0.005)
+        lock.release()
+        thread.join()
+        lock.release()
+    add, count = p._add, 0
+    def fails(*args):
+        global count
+        count += 1
+        if count == 6:
+            raise Raised
+        add(*args)
+    p._add = fails
+    try:
+        p._take()
+    except Raised:
+        pass
+    left = [row for row in p._rows if row[7] != lowthread._load.lib.LT_INTERRUPTED]
+    assert left
+assert sum(place.waits for place in p.places) >= 5 + len(left), (p.places, left)
+"""
+    run_script(OVER.replace("lowthread._profile.NOTED_AFTER", "_") + script).ok()
+
+
+def test_a_profile_that_is_ended_while_it_takes_waits_in():
+    """As by a signal handler, or a finalizer."""
+    script = """
+lock = lowthread.allocate_lock()
+p = lowthread.profile()
+p.start()
+lock.acquire()
+for _ in range(3):
+    lock.acquire(timeout=0.001)
+add = p._add
+def ends(*args):
+    p._add = add
+    p.stop()
+    add(*args)
+p._add = ends
+p._take_if_nobody_does()
+assert lowthread._load.lib.lt_recorded() == 0
+lock.acquire(timeout=0.001)
+assert lowthread._load.lib.lt_recorded() == 0
+table = p.table()
+p.stop()
+assert p.table() == table
+with lowthread.profile():
+    pass
 """
     run_script(OVER + script).ok()
 

@@ -992,6 +992,30 @@ static void one_that_gave_up_leaves_what_it_knew(void) {
     }
 }
 
+/* A try that was never in the queue has set WAITERS, too: then what a waiter knew who has got the
+ * lock, of the one before, is not true of that one. */
+static void what_is_known_is_not_of_the_last_holder(void) {
+    lt_lock lock = {0};
+    lt_wait_seen seen[ROOM];
+    acquire(&lock);
+    acquire(&gate);
+    pthread_t holder = spawn(has_it_next, &lock);
+    look_until(seen, 1);
+    int64_t before = lt_now();
+    release(&lock);
+    look_until(seen, 1); /* it waits for the gate, and has the lock */
+    while (seen[0].lock != (uintptr_t)&gate) {
+        look_until(seen, 1);
+    }
+    CHECK(!acquire_within(&lock, 0) && !acquire_within(&lock, 1));
+    pthread_t thread = spawn(waits_for, &lock);
+    look_until(seen, 2);
+    CHECK(seen[seen[0].lock == (uintptr_t)&lock ? 0 : 1].held_from >= before);
+    release(&gate);
+    join(holder);
+    join(thread);
+}
+
 /* ---- waits that are looked into ---- */
 
 static void *waits_and_looks(void *lock) {
@@ -1075,6 +1099,7 @@ int main(void) {
     RUN(who_waits_is_seen);
     RUN(a_new_holder_is_seen);
     RUN(one_that_gave_up_leaves_what_it_knew);
+    RUN(what_is_known_is_not_of_the_last_holder);
     RUN(who_has_it_is_known_to_have_it_from_the_first_wait);
     RUN(a_wait_that_lasts_is_looked_into);
     RUN(a_waiter_that_stays_out_passes_it_on); /* last: its thread never ends */
