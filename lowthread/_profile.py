@@ -214,7 +214,7 @@ class Profile:
         self.short_total = 0.0
         self._has_begun = self._is_running = self._has_ended = False
         # What who takes in waits has, and the calls which do: see _alone().
-        self._taking = host.RLock()
+        self._taking: Any = host.RLock()  # checkers do not know its _is_owned
         self._takers: dict[int, FrameType] = {}
         self._pid = os.getpid()
         self._begun: dict[tuple[int, int], Any] = {}
