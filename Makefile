@@ -332,7 +332,7 @@ docs-test: docs
 .venv-dist/ready: tools/dist.txt tools/wheels.txt
 	$(need-python3)
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
-	  "The tools need Python 3.11 or later, and python3 is %d.%d." % sys.version_info[:2])'
+	  "The tools need Python 3.11 or later, and python3 is %d.%d: have another first on PATH." % sys.version_info[:2])'
 	@rm -rf .venv-dist
 	@python3 -m venv .venv-dist
 	@.venv-dist/bin/python -m pip install -q --disable-pip-version-check -r tools/dist.txt
