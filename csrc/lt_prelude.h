@@ -20,6 +20,7 @@
 
 /* PyPy gives up its GIL around every call by itself. */
 #define LT_HOOKS NULL
+#define LT_OVER over
 #define TOLD_IN_C false
 
 static bool lt_run(void *task);
@@ -29,8 +30,9 @@ static void lt_wait_over(const lt_wait_done *wait);
  * handler may raise in between. */
 static void over(const lt_wait_done *wait) {
     if (wait->verdict == LT_ACQUIRED && lt_main_ident() != lt_ident()) {
-        lt_lock *lock = (lt_lock *)(uintptr_t)wait->lock;
-        lt_taken_own(lock, (int)wait->kind); /* a finalizer may take it again */
+        if (wait->kind == LT_FOR_RLOCK) { /* now, as a finalizer may take it again */
+            lt_rlock_own_once((lt_rlock *)(uintptr_t)wait->lock);
+        }
         lt_wait_over(wait);
     }
 }
@@ -66,9 +68,8 @@ static int64_t lt_start(void *task, lt_handle *handle, uintptr_t awaited_by, int
 
 #include "cpython/lt_cpython.h"
 #define LT_HOOKS (&lt_gil_hooks)
-#define TOLD_IN_C true /* a wait of its end */
-
-static void over(const lt_wait_done *wait) { lt_note_end(wait); }
+#define LT_OVER lt_note_end
+#define TOLD_IN_C true /* what that needs no Python code for */
 
 /* cffi would give up the GIL around every call, even one of five nanoseconds,
  * and then wait for it behind any busy thread.  What sleeps gives it up by
@@ -102,7 +103,7 @@ static bool lt_record_from_now(size_t room, int64_t shortest, int64_t noted_afte
                                             .shortest = shortest,
                                             .noted_after = noted_after,
                                             .holds = holds,
-                                            .over = over});
+                                            .over = LT_OVER});
 }
 
 /* What is to be done in a wait that goes on; the last if the caller may be the main thread. */

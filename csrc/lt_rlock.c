@@ -16,12 +16,6 @@ int lt_rlock_acquire_for(lt_rlock *r, bool checks, bool told, int64_t since, int
     return verdict;
 }
 
-void lt_taken_own(lt_lock *lock, int kind) {
-    if (kind == LT_FOR_RLOCK) {
-        lt_rlock_own_once((lt_rlock *)lock);
-    }
-}
-
 static void tell(lt_rlock *r, int verdict) { lt_record_hold((uintptr_t)r, LT_FOR_RLOCK, verdict); }
 
 int lt_rlock_release_told(lt_rlock *r) {

@@ -43,10 +43,6 @@ int lt_rlock_release_told(lt_rlock *r);
 unsigned long lt_rlock_release_all(lt_rlock *r);
 void lt_rlock_restored(lt_rlock *r, unsigned long count, uintptr_t owner);
 
-/* For who has taken what `lock` is, by `kind`, in a wait, and is going to run Python code before
- * the wait returns: has it all the same, also to take it again. */
-void lt_taken_own(lt_lock *lock, int kind);
-
 /* Makes it free, whoever has it.  For `_at_fork_reinit`. */
 void lt_rlock_reset(lt_rlock *r);
 

@@ -337,12 +337,12 @@ def _tell(
             verb = {"lock": "taken by", "RLock": "held by", "thread": "that is"}[KINDS[wait.kind]]
             thread = f"thread {say_thread(owner, names.get(owner))}"
             yield f", {verb} {'itself' if owner == wait.waiter else thread}"
-            if owner == wait.waiter and wait.kind == lib.LT_FOR_LOCK:
-                yield ", as by who waits to be notified by a Condition, Queue, Future or the like"
             place = where_taken(owner, wait.lock)
             if place is None and owner in notes:
                 place = notes[owner][1].get(wait.lock)
             yield f" in {place}" if place else ""
+            if owner == wait.waiter and wait.kind == lib.LT_FOR_LOCK:
+                yield ", as by who waits to be notified by a Condition, Queue, Future or the like"
         elif is_lost(wait):
             yield f", {LOST}"
         yield "\n"

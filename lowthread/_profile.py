@@ -454,7 +454,7 @@ class Profile:
 
         for _ in range(len(self._ends)):  # nobody else takes them, but some may be added
             end, name = self._ends.popitem()
-            waiter, since, _, *words = unpack(f"{len(end) // 8}q", end)
+            waiter, since, *words = unpack(f"{len(end) // 8}q", end)
             calls: list[int] = []
             for number, instruction in zip(words[::2], words[1::2]):
                 if number not in self._is_ours:

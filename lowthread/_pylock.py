@@ -131,12 +131,11 @@ def tell(listener: Listener, cell: Pointer, kind: int, since: int) -> None:
         pass
 
 
-def _leave_untold(_: object, error: BaseException, __: object) -> None:
-    if not isinstance(error, (RecursionError, MemoryError)):
-        report_unraisable(error, "Exception ignored in a profile")
-
-
 if PYPY:
+
+    def _leave_untold(_: object, error: BaseException, __: object) -> None:
+        if not isinstance(error, (RecursionError, MemoryError)):
+            report_unraisable(error, "Exception ignored in a profile")
 
     @ffi.def_extern(onerror=_leave_untold)
     def lt_wait_over(done: WaitDone) -> None:

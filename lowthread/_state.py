@@ -427,8 +427,8 @@ def dump(file: Writable | None = None) -> None:
 
     The stacks are those of `traceback.print_stack`. On PyPy, where to ask for the frames of other
     threads may crash it, those of threads other than the caller are as told by `faulthandler`,
-    with the lines in which functions begin and no source; but for threads that have waited without
-    a timeout for a second, if that is after `dump_on_signal`.
+    with the lines in which functions begin, no source, and no more than a hundred calls; but for
+    threads that have waited without a timeout for a second, if that is after `dump_on_signal`.
     """
     if file is None:
         file = sys.stderr

@@ -245,9 +245,16 @@ lowthread.detect_deadlocks(0.1, leave)
         assert f"lowthread: all {count} threads wait for ever\n" in text or (
             count == 1 and "lowthread: the only thread waits for ever\n" in text
         )
+        assert "its stack is not known" not in text
+        return text
 
     def test_a_lock_that_the_only_thread_has(self):
-        self.check("lock = threading.Lock(); lock.acquire(); lock.acquire()", 1)
+        text = self.check("lock = threading.Lock(); lock.acquire(); lock.acquire()", 1)
+        assert re.search(
+            "taken by itself.*, as by who waits to be notified by a Condition, Queue, "
+            "Future or the like\n",
+            text,
+        )
 
     def test_two_queues(self):
         self.check(
@@ -658,7 +665,9 @@ lowthread.detect_deadlocks(0.1, tell)
 """
         + TWO.format(kind="Lock")
         + """
-time.sleep(2)
+while not found:
+    time.sleep(0.01)
+time.sleep(1)
 assert len(found) == 1, found
 os._exit(0)
 """

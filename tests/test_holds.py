@@ -247,6 +247,22 @@ def test_one_that_goes_on_is_told_of_up_to_the_end():
         assert hold.begin + 0.01 <= hold.end <= p.end
 
 
+def test_a_lock_that_is_gone_is_held_by_nobody():
+    """Not to the end, as if it were there: on PyPy nobody has seen it go."""
+
+    def leaves_it():
+        lock = lowthread.allocate_lock()
+        lock.acquire()
+        return lowthread.addressof(lock)
+
+    with lowthread.profile(holds=True) as p:
+        addresses = {leaves_it() for _ in range(10)}
+        time.sleep(0.01)
+    assert not [
+        hold for hold in p.holds if hold.lock in addresses and hold.end - hold.begin > 0.01
+    ]
+
+
 def test_afterwards_locks_tell_of_nothing():
     types = lowthread.lock, lowthread.RLock
     before = [dict(vars(cls)) for cls in types]

@@ -354,7 +354,9 @@ with lowthread.profile() as p:
     with lock, r:
         waits = [acquires, enters, acquires_r, enters_r, waits_in_vain, joins, ends]
         threads = [lowthread.start(wait) for wait in waits[:-1]]
-        time.sleep(0.01)
+        for_ever = lambda: [w for held in lowthread.locks() for w in held.waiters if not w.timeout]
+        while len(for_ever()) < 6:
+            time.sleep(0.001)
         busy(0.05)
     first.release()
     busy(0.05)
@@ -687,10 +689,31 @@ class Last:
         except BaseException as error:
             told = error
         self.write(1, f"{{told}}\\n".encode())
-lowthread.profile(holds={holds}).start()
+p = lowthread.profile(holds={holds})
+p.start()
+p._ends.update((bytes([i]) + bytes(15), None) for i in range(256))
+profiles = builtins.profiles = [p]
 sys.last, builtins.last, last = Last(), Last(), Last()
 """
     assert set(run_script(script).ok().split()) <= {"False"}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_child_of_a_fork_keeps_no_profile():
+    script = """
+import gc, os, weakref
+p = lowthread.profile()
+p.start()
+pid = os.fork()
+if pid == 0:
+    gone = weakref.ref(p)
+    del p
+    gc.collect()
+    os._exit(gone() is not None)
+assert os.waitpid(pid, 0)[1] == 0
+p.stop()
+"""
+    run_script(OVER + script).ok()
 
 
 def test_a_profile_that_has_ended_goes():
@@ -1035,6 +1058,67 @@ assert p.places[0].owners[0][0] == "sleeper", p.places
     run_script(OVER.replace("lowthread._profile.NOTED_AFTER", "_") + script).ok()
 
 
+def test_the_name_of_an_owner_that_is_gone_when_waits_are_taken_in():
+    script = """
+import threading
+r, has, may_end = lowthread.RLock(), threading.Event(), threading.Event()
+def holds():
+    with r:
+        has.set()
+        time.sleep(0.2)
+    may_end.wait()
+with lowthread.profile() as p:
+    thread = threading.Thread(target=holds, name="holds it")
+    thread.start()
+    has.wait()
+    assert lowthread.start(lambda: r.acquire()).join(60)
+    may_end.set()
+    thread.join()
+    del thread
+[wait] = [wait for wait in p.waits if wait.kind == "RLock"]
+assert wait.owner == "holds it", p.waits
+"""
+    # On PyPy, an owner's name is learned while one waits for it.
+    run_script(
+        (OVER.replace("lowthread._profile.NOTED_AFTER", "_") if PYPY else OVER) + script
+    ).ok()
+
+
+@pytest.mark.parametrize("way", ["lock.acquire()", "lock.__enter__()", "with lock: pass"])
+def test_to_take_waits_in_is_not_part_of_a_wait(way):
+    """Which is done before one, if there are many."""
+    script = f"""
+lock = lowthread.allocate_lock()
+with lowthread.profile() as p:
+    def takes_long():
+        p._ends.clear()
+        taken.append(1)
+        time.sleep(0.3)
+    taken, take, p._take_if_nobody_does = [], p._take_if_nobody_does, takes_long
+    p._ends.update((bytes([i]) + bytes(15), None) for i in range(256))
+    holder = hold(lock)
+    {way}
+    p._take_if_nobody_does = take
+    assert holder.join(60)
+assert bool(taken) == (sys.implementation.name == "cpython")
+lengths = [wait.end - wait.begin for wait in p.waits if wait.lock == lowthread.addressof(lock)]
+assert all(length < 0.25 for length in lengths), p.waits
+"""
+    run_script(OVER + script).ok()
+
+
+def test_several_locks_at_one_place():
+    sums = lowthread._profile._Sums()
+    sums.add_lock("lock", 0x10, None)
+    assert sums.lock() == "lock 0x10"
+    sums.add_lock("lock", 0x10, "it")
+    sums.add_lock("lock", 0x10, None)
+    assert sums.lock() == 'lock 0x10 "it"'
+    for kind in "lock", "RLock", "lock":
+        sums.add_lock(kind, 0x20, None)
+    assert sums.lock() == "several of kind RLock and lock"
+
+
 def test_a_handler_that_raises_while_waits_are_taken_in():
     """Nobody is kept from that, and stop() does not wait for it."""
     script = """
@@ -1052,8 +1136,8 @@ def take():
 with lowthread.profile() as p:
     raised = count = 0
     end = time.monotonic() + 2
-    while time.monotonic() < end:
-        p._ends.update((bytes([i]) + bytes(23), None) for i in range(256))
+    while time.monotonic() < end or raised <= 100:
+        p._ends.update((bytes([i]) + bytes(15), None) for i in range(256))
         p._notes, lowthread._profile.TAKEN_AT = 255, 1
         if count % 100 == 0:
             lowthread.start(take).join()
@@ -1068,7 +1152,7 @@ with lowthread.profile() as p:
             raised += 1
     signal.setitimer(signal.ITIMER_REAL, 0)
 # One that comes in the last steps may keep others from it, until this thread does it again.
-assert raised > 100 and kept < max(3, raised / 500), (raised, kept)
+assert kept < max(3, raised / 500), (raised, kept)
 """
     run_script(OVER + script).ok()
 

@@ -8,9 +8,10 @@
 #include "lt_cpython.h"
 
 enum {
-    MOST_CALLS = 64,   /* of a stack */
-    MANY_ENDS = 256,   /* for Python to take in */
-    WORDS_PER_CALL = 2 /* after three of the wait */
+    MOST_CALLS = 64, /* of a stack */
+    MANY_ENDS = 256, /* for Python to take in; as MOST_NOTES in lowthread/_profile.py */
+    WORDS_OF_WAIT = 2,
+    WORDS_PER_CALL = 2
 };
 
 const char lt_note_ends_doc[] =
@@ -19,7 +20,7 @@ const char lt_note_ends_doc[] =
     "told of, noted in `into`; or not any more, if that is None. It is a tuple of\n"
     "names: a dict, by ident, of what `threading` calls those that waited\n"
     "codes: a dict, by address, of the code of their calls\n"
-    "ends: a dict, by bytes, of the lock's name or None. The bytes are int64: ident, since, lock;\n"
+    "ends: a dict, by bytes, of the lock's name or None. The bytes are int64: ident and since;\n"
     "and of each call, the innermost first, the code's address and f_lasti\n"
     "take: a function that is called, before a wait, when these are many\n"
     "modules: sys.modules, to find `threading` in\n"
@@ -142,9 +143,9 @@ static void add_name(PyObject *into, uint64_t thread) {
 }
 
 static void note(PyObject *into, const lt_wait_done *wait) {
-    int64_t words[3 + WORDS_PER_CALL * MOST_CALLS] = {(int64_t)wait->waiter, wait->since,
-                                                      (int64_t)wait->lock};
-    int count = 3;
+    int64_t words[WORDS_OF_WAIT + WORDS_PER_CALL * MOST_CALLS] = {(int64_t)wait->waiter,
+                                                                  wait->since};
+    int count = WORDS_OF_WAIT;
     if (!add_calls(PyTuple_GetItem(into, CODES), words, &count)) {
         return;
     }
