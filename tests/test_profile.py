@@ -1084,6 +1084,7 @@ assert wait.owner == "holds it", p.waits
     ).ok()
 
 
+@pytest.mark.skipif(PYPY, reason="there, to take them in follows a wait")
 @pytest.mark.parametrize("way", ["lock.acquire()", "lock.__enter__()", "with lock: pass"])
 def test_to_take_waits_in_is_not_part_of_a_wait(way):
     """Which is done before one, if there are many."""
@@ -1092,17 +1093,19 @@ lock = lowthread.allocate_lock()
 with lowthread.profile() as p:
     def takes_long():
         p._ends.clear()
-        taken.append(1)
-        time.sleep(0.3)
+        time.sleep(0.1)
+        taken.append(time.monotonic())
+        lowthread.start_new_thread(free, ())
+    def free():
+        time.sleep(0.05)
+        lock.release()
     taken, take, p._take_if_nobody_does = [], p._take_if_nobody_does, takes_long
     p._ends.update((bytes([i]) + bytes(15), None) for i in range(256))
-    holder = hold(lock)
+    lock.acquire()
     {way}
     p._take_if_nobody_does = take
-    assert holder.join(60)
-assert bool(taken) == (sys.implementation.name == "cpython")
-lengths = [wait.end - wait.begin for wait in p.waits if wait.lock == lowthread.addressof(lock)]
-assert all(length < 0.25 for length in lengths), p.waits
+[begin] = [wait.begin for wait in p.waits if wait.lock == lowthread.addressof(lock)]
+assert begin >= taken[0], (begin, taken)
 """
     run_script(OVER + script).ok()
 
