@@ -19,7 +19,7 @@ from lowthread._hooks import is_of_a_handler, report_or_raise
 from lowthread._interpreter import _get_main_thread_ident
 from lowthread._load import ffi, lib, native
 from lowthread._never import can_be_released_by_a_handler, is_last_thread
-from lowthread._order import where_taken
+from lowthread._order import is_noted_where, where_taken
 from lowthread._places import address_of, place_of_lock
 from lowthread._reaction import check_reaction, is_taken_back, react, report_with
 from lowthread._state import (
@@ -329,6 +329,7 @@ def _tell(
             f"lowthread: found what looks like a deadlock: {count} threads wait for each other "
             "(unless another thread, or a signal handler, releases what one of these took)\n"
         )
+    is_hint_due = False
     for wait in waits:
         owner = owners[wait.waiter]
         lock = say_lock(KINDS[wait.kind], wait.lock, name_of_lock(wait.lock))
@@ -341,6 +342,8 @@ def _tell(
             if place is None and owner in notes:
                 place = notes[owner][1].get(wait.lock)
             yield f" in {place}" if place else ""
+            if place is None and is_cycle and wait.kind != lib.LT_FOR_THREAD:
+                is_hint_due = not is_noted_where()
             if owner == wait.waiter and wait.kind == lib.LT_FOR_LOCK:
                 yield ", as by who waits to be notified by a Condition, Queue, Future or the like"
         elif is_lost(wait):
@@ -348,6 +351,8 @@ def _tell(
         yield "\n"
         made = place_of_lock(wait.lock)
         yield f"    created in {made}\n" if made else ""
+    if is_hint_due:
+        yield "  (where it was taken in any case is told with --lock-order)\n"
     for wait in waits:
         yield f"Thread {say_thread(wait.waiter, names.get(wait.waiter))}"
         if wait.waiter in notes:

@@ -91,6 +91,8 @@ def report_unraisable(
 
 #: The folder of our own modules.
 HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+#: Its calls, and those that have led to them, are how a program was started, and not its own.
+STARTER = HERE + "_run.py"
 _LIBRARY = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 
 

@@ -203,6 +203,11 @@ def _find(me: int, taken: Any, may_wait: bool) -> LockOrder | None:
     return _note(me, news, this) if news else None
 
 
+def is_noted_where() -> bool:
+    """Return whether locks are asked, or were, where they are taken."""
+    return _reaction is not None
+
+
 def where_taken(ident: int, address: int) -> str | None:
     """Return where a thread took the lock at an address, if that was looked at."""
     for one in _tries.get(ident, ()):

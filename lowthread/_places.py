@@ -10,7 +10,7 @@ from weakref import ref
 from lowthread._backend import RLock, addressof, allocate_lock, backend, lock
 from lowthread._builtin import unannotated
 from lowthread._check import makers, takers
-from lowthread._hooks import HERE
+from lowthread._hooks import HERE, STARTER
 from lowthread._load import ffi, lib, native
 from lowthread._pylock import _cell_of as cell_of_lock
 from lowthread._pyrlock import _cell_of as cell_of_rlock
@@ -71,6 +71,8 @@ def calls_of(frame: FrameType | None, most: int) -> tuple[Call, ...]:
     calls: list[Call] = []
     while frame is not None and len(calls) < most:
         code = frame.f_code
+        if code.co_filename == STARTER:
+            break
         if not code.co_filename.startswith(HERE):
             calls.append(Call(code.co_filename, frame.f_lineno, code.co_name))
         frame = frame.f_back

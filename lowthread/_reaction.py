@@ -38,7 +38,7 @@ def react(reaction: Any, found: Any, error: type[Exception]) -> None:
     if callable(reaction):
         reaction(found)
     elif reaction == "raise" and not is_taken_back():
-        raise error(found.text)
+        raise error(found.text[len("lowthread: ") : -1])  # the traceback tells whose error it is
     else:
         _writers.get(error, write)(found.text)
 

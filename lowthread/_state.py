@@ -16,7 +16,7 @@ from weakref import ref
 from lowthread._arguments import FOREVER
 from lowthread._builtin import unannotated
 from lowthread._check import look_after
-from lowthread._hooks import HERE, is_of_a_handler, report_or_raise
+from lowthread._hooks import HERE, STARTER, is_of_a_handler, report_or_raise
 from lowthread._interpreter import _get_main_thread_ident
 from lowthread._load import PYPY, ffi, lib, native
 from lowthread._places import address_of, place_of_lock
@@ -216,6 +216,9 @@ def _calls_of(lines: list[str]) -> list[str]:
         is_compiled = mark == "jitted]"
     while calls and calls[0].startswith(f'  File "{HERE}'):
         del calls[0]
+    for i, call in enumerate(calls):
+        if call.startswith(f'  File "{STARTER}"'):
+            return calls[:i][::-1]
     if len(lines) > _MOST_CALLS:
         calls.append("  ...\n")
     return calls[::-1]
@@ -363,22 +366,28 @@ def _say_wait(state: LockState, waiter: Waiter, lost: set[int]) -> str:
 
 
 def stack_of(frame: FrameType | None) -> list[str]:
-    """Return the lines of a stack, the most recent call last, without our own frames there."""
+    """Return the lines of a stack, the most recent call last, without our own frames there.
+
+    Nor is told how `python -m lowthread` has come to run the program.
+    """
     import traceback
 
     while frame is not None and frame.f_code.co_filename.startswith(HERE):
         frame = frame.f_back
-    if frame is None:
-        return []
+    calls = []
+    while frame is not None and frame.f_code.co_filename != STARTER:
+        calls.append((frame, frame.f_lineno))
+        frame = frame.f_back
     try:
-        return traceback.format_stack(frame)
+        stack = traceback.StackSummary.extract(iter(calls))
+        stack.reverse()
+        return stack.format()
     except Exception as error:  # of the program's own loader, when it was asked for the source
         if is_of_a_handler(error):
             raise
-        calls = list(traceback.walk_stack(frame))[::-1]
         return [
             f'  File "{call.f_code.co_filename}", line {line}, in {call.f_code.co_name}\n'
-            for call, line in calls
+            for call, line in calls[::-1]
         ]
 
 

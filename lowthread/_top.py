@@ -199,7 +199,7 @@ def _lines(profile: Profile) -> Iterator[str]:
         owner, *_ = place.owners[0]
         yield (
             f"{say_seconds(place.total):>9} {place.waits:>8} {times}  "
-            f"{place.where}, for {place.lock}, most held by {owner}"
+            f"{place.where}, most held by {owner}, for {place.lock}"
         )
     waits = [(waiter, state) for state in locks() for waiter in state.waiters]
     waits.sort(key=_length_of, reverse=True)

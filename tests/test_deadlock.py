@@ -114,6 +114,7 @@ quit_later()
     assert f'File "{script}", line {with_a}, in one' in process.err
     assert re.search(rf'by thread "one" .* in File ".*", line {with_a}, in one', process.err)
     assert re.search(rf'by thread "two" .* in File ".*", line {with_b}, in two', process.err)
+    assert "--lock-order" not in process.err
 
 
 @pytest.mark.parametrize("kind", ["Lock", "RLock"])
@@ -129,12 +130,21 @@ for t in ts:
     assert not t.is_alive()
 [error] = raised
 assert type(error) is lowthread.DeadlockError, error
-assert "2 threads wait for each other" in str(error)
+text = str(error)
+assert text.startswith(("found a deadlock: 2 threads wait", "found what looks like a deadlock: 2"))
+assert text[-1] != "\\n", text
 assert not a.acquire(False) or a.release() is None
 assert lowthread.locks() == []
 """
     )
     assert text == ""
+
+
+@pytest.mark.parametrize("first", ["", "lowthread.check_lock_order()\n"])
+def test_how_to_know_where_it_was_taken(first):
+    text = said(first + TWO.format(kind="RLock") + "quit_later()")  # which has no source
+    assert ("told with --lock-order" in text) == (first == "")
+    assert (", in one\n    created in" in text) == (first != "")
 
 
 def test_a_callable():
@@ -492,7 +502,7 @@ def test_the_option_to_raise(value):
     script = "import threading as t; l = t.Lock(); l.acquire(); l.acquire()"
     process = run_lowthread(f"--deadlocks={value}", "-c", script)
     assert process.code == 1
-    assert "lowthread.DeadlockError: lowthread: the only thread waits for ever" in process.err
+    assert "lowthread.DeadlockError: the only thread waits for ever" in process.err
 
 
 def test_where_a_program_s_own_report_goes():
@@ -548,7 +558,7 @@ assert not lock.locked()
     assert text.startswith(("lowthread: found what looks like a deadlock: 2", "Exception in"))
     [raised] = re.findall(r"Exception in thread (\w+)", text)
     assert raised == "two"
-    assert "lowthread.DeadlockError: lowthread: found what looks like" in text
+    assert "lowthread.DeadlockError: found what looks like" in text
 
 
 # ---- what is in the way of looking ----

@@ -100,7 +100,8 @@ took(a, b)()
 try:
     took(b, a)()
 except lowthread.LockOrderError as error:
-    assert "2 locks are taken in different orders" in str(error)
+    assert str(error).startswith("2 locks are taken in different orders"), error
+    assert str(error)[-1] != "\\n"
 else:
     raise AssertionError
 assert isinstance(lowthread.LockOrderError(), RuntimeError)
@@ -650,7 +651,7 @@ assert lowthread._order.where_taken(idents.pop(), lowthread.addressof(b)) is Non
 def test_the_option_to_raise(seconds):
     script = "import threading as t; a = t.Lock()\nb = t.Lock()\nwith a, b: pass\nwith b, a: pass"
     process = run_lowthread(f"--lock-order{seconds}", "-c", script)
-    raised = r"lowthread\.LockOrderError: lowthread: 2 locks are taken in different orders"
+    raised = r"lowthread\.LockOrderError: 2 locks are taken in different orders"
     assert process.code == bool(seconds)
     assert bool(re.search(raised, process.err)) == bool(seconds)
     assert HEAD in process.err

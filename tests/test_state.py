@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from conftest import LONG, PYPY, run_script, wait_until
+from conftest import LONG, PYPY, run_lowthread, run_script, wait_until
 
 import lowthread
 
@@ -446,6 +446,19 @@ assert seen
 """
     result = run_script(script)
     assert result.code == 0, result
+
+
+@pytest.mark.parametrize("how", ["-c", "file", "-m"])
+def test_how_the_program_was_started_is_not_told(how, tmp_path):
+    """But for what `python -m` has there."""
+    program = "import lowthread\nlowthread.check_lock_order()\nlowthread.dump()\n"
+    (tmp_path / "program.py").write_text(program)
+    args = {"-c": ["-c", program], "file": ["program.py"], "-m": ["-m", "program"]}[how]
+    process = run_lowthread(*args, cwd=tmp_path)
+    calls = [line for line in process.err.splitlines() if line.startswith("  File")]
+    assert len(calls) == (3 if how == "-m" else 1), process.err
+    assert calls[-1].endswith(", line 3, in <module>")
+    assert "_run.py" not in process.err
 
 
 def test_dump_goes_to_stderr(capfd):

@@ -231,8 +231,8 @@ def test_the_last_rows_of_the_terminal(rows, columns, tmp_path):
         )
         assert shown[1].split() == ["total", "waits", "p99", "worst", "where"]
         assert re.search(
-            r"s +\d+ .*s  .* in hot, for lock 0x\w+ \"accounts\?\[2J\", most held by "
-            r"worker-\d",
+            r"s +\d+ .*s  .* in hot, most held by worker-\d, "
+            r"for lock 0x\w+ \"accounts\?\[2J\"",
             shown[2],
         )
         now = shown.index("      now  who waits")
