@@ -329,6 +329,7 @@ class ProfilePlace(NamedTuple):
     p99: float
     worst: float
     owners: tuple[tuple[str, str | None, int, float], ...]
+    is_contended: bool
 
 class ProfileHold(NamedTuple):
     ident: int

@@ -26,6 +26,7 @@ from lowthread._state import (
     KINDS,
     LOST,
     ROUGH,
+    TO_BE_NOTIFIED,
     Owner,
     Wait,
     frames_of_threads,
@@ -309,6 +310,18 @@ def _notes_of(waits: list[Wait]) -> dict[int, tuple[list[str], dict[int, str]]]:
     return {w.waiter: n[1:] for w in waits for n in [notes[w.waiter]] if n and n[0] == w.since}
 
 
+def _heading(count: int, is_cycle: bool, is_certain: bool) -> str:
+    if not is_cycle:
+        who = "the only thread waits" if count == 1 else f"all {count} threads wait"
+        return f"lowthread: {who} for ever\n"
+    if is_certain:
+        return f"lowthread: found a deadlock: {count} threads wait for each other\n"
+    return (
+        f"lowthread: found what looks like a deadlock: {count} threads wait for each other "
+        "(unless another thread, or a signal handler, releases what one of these took)\n"
+    )
+
+
 def _tell(
     waits: list[Wait],
     owners: dict[int, int | None],
@@ -319,16 +332,7 @@ def _tell(
 ) -> Iterator[str]:
     count = len(waits)
     rough = rough_stacks() if len(notes) < count else {}
-    if not is_cycle:
-        who = "the only thread waits" if count == 1 else f"all {count} threads wait"
-        yield f"lowthread: {who} for ever\n"
-    elif is_certain:
-        yield f"lowthread: found a deadlock: {count} threads wait for each other\n"
-    else:
-        yield (
-            f"lowthread: found what looks like a deadlock: {count} threads wait for each other "
-            "(unless another thread, or a signal handler, releases what one of these took)\n"
-        )
+    yield _heading(count, is_cycle, is_certain)
     is_hint_due = False
     for wait in waits:
         owner = owners[wait.waiter]
@@ -345,14 +349,14 @@ def _tell(
             if place is None and is_cycle and wait.kind != lib.LT_FOR_THREAD:
                 is_hint_due = not is_noted_where()
             if owner == wait.waiter and wait.kind == lib.LT_FOR_LOCK:
-                yield ", as by who waits to be notified by a Condition, Queue, Future or the like"
+                yield TO_BE_NOTIFIED
         elif is_lost(wait):
             yield f", {LOST}"
         yield "\n"
         made = place_of_lock(wait.lock)
         yield f"    created in {made}\n" if made else ""
     if is_hint_due:
-        yield "  (where it was taken in any case is told with --lock-order)\n"
+        yield "  (--lock-order, or check_lock_order(), has it noted where locks are taken)\n"
     for wait in waits:
         yield f"Thread {say_thread(wait.waiter, names.get(wait.waiter))}"
         if wait.waiter in notes:
@@ -415,7 +419,10 @@ _MISSING = object()
 
 
 def _evaluate(node: Any, frame: FrameType) -> Any:
-    """Return what a name, or an attribute of one, is, without running the program's code."""
+    """Return what an expression is, without running the program's code; of those it knows.
+
+    Names, attributes, items of lists, tuples and dicts, and sums and remainders as their indices.
+    """
     import ast
 
     if isinstance(node, ast.Name):
@@ -426,6 +433,41 @@ def _evaluate(node: Any, frame: FrameType) -> Any:
     if isinstance(node, ast.Attribute):
         owner = _evaluate(node.value, frame)
         return _attributes_of(owner).get(node.attr, _MISSING)
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.BinOp):
+        return _calculate(node.op, _evaluate(node.left, frame), _evaluate(node.right, frame))
+    if isinstance(node, ast.Subscript):
+        return _item(_evaluate(node.value, frame), _evaluate(node.slice, frame))
+    return _MISSING
+
+
+def _calculate(operation: Any, left: object, right: object) -> object:
+    import ast
+
+    if type(left) is int and type(right) is int:
+        if isinstance(operation, ast.Add):
+            return left + right
+        if isinstance(operation, ast.Sub):
+            return left - right
+        if isinstance(operation, ast.Mod) and right:
+            return left % right
+    return _MISSING
+
+
+def _item(container: object, key: object) -> object:
+    if type(container) in (list, tuple) and type(key) is int:
+        items: Any = container
+        return items[key] if -len(items) <= key < len(items) else _MISSING
+    if type(container) is dict and type(key) in (int, str):
+        try:
+            items = list(container.items())
+        except RuntimeError:  # another thread changes it
+            return _MISSING
+        # One by one, as keys of other types may have an __eq__ of their own.
+        for other, item in items:
+            if type(other) is type(key) and other == key:
+                return item
     return _MISSING
 
 

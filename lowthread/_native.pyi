@@ -31,9 +31,8 @@ def leave(
 ) -> None: ...
 def note_ends(
     into: tuple[
-        dict[int, str],
         dict[int, CodeType],
-        dict[bytes, str | None],
+        dict[bytes, tuple[str | None, str | None, str | None]],
         Callable[[], object],
         dict[str, ModuleType],
         dict[int, tuple[Any, str]],

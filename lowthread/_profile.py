@@ -10,13 +10,14 @@ from __future__ import annotations
 import _thread as host
 import os
 import sys
+from bisect import bisect, insort
 from collections import deque, namedtuple
 from operator import attrgetter
 
 from lowthread._builtin import unannotated
 from lowthread._check import collectors, is_inside, profilers
 from lowthread._holds import MOST_HOLDS, Holds, ProfileHold, ProfileHoldPlace
-from lowthread._hooks import HERE, report_or_raise
+from lowthread._hooks import HERE, STARTER, report_or_raise
 from lowthread._load import PYPY, ffi, lib, native
 from lowthread._places import tell_no_more_of_taking, tell_of_taking
 from lowthread._state import (
@@ -53,7 +54,9 @@ class ProfileWait(
     lock, kind, name: for what: address, "lock", "RLock" or "thread", and its name or None.
     begin, end: floats, in seconds on the monotonic clock.
     taken: false if it was given up, after a timeout or for a signal handler's exception.
-    owner: who had it when the wait began, like `thread`, or None if that is not known.
+    owner: who had it when the wait began, like `thread`, or None if that is not known, or was
+    nobody but the waiter: one that is to be notified, as by a `threading.Condition` or what has
+    one, waits for a lock which it has itself.
     owner_place: where that one was then, or None.
     place: the index of the place where it waited, in `Profile.places`.
     """
@@ -63,7 +66,7 @@ class ProfileWait(
 
 
 class ProfilePlace(
-    namedtuple("ProfilePlace", "where stack lock waits total median p99 worst owners")
+    namedtuple("ProfilePlace", "where stack lock waits total median p99 worst owners is_contended")
 ):
     """A place in the program where there were waits.
 
@@ -74,6 +77,8 @@ class ProfilePlace(
     total, median, p99, worst: of their lengths, in seconds; median and p99 within 3 percent.
     owners: a tuple of (thread, place or None, number of waits, their total), of those who had what
     was waited for.
+    is_contended: false if that was, for most of the total, to be notified (see
+    `ProfileWait.owner`) or that a thread ends: then it need not mean that anything is slow.
     """
 
     __slots__ = ()
@@ -143,6 +148,7 @@ class _Sums:
 
     def __init__(self) -> None:
         self.count = self.total = self.worst = 0
+        self.contended = 0  # of the total
         self.lengths: dict[int, int] = {}
         self.stacks: dict[Any, list[int]] = {}
         self.owners: dict[Any, list[int]] = {}
@@ -220,8 +226,8 @@ class Profile:
         self._begun: dict[tuple[int, int], Any] = {}
         self._unfinished: dict[tuple[int, int], Any] = {}
         self._codes: dict[int, CodeType] = {}
-        self._is_ours: dict[int, bool] = {}
-        self._names: dict[int, str] = {}
+        self._is_ours: dict[int, bool | None] = {}  # None: no call before it is the program's
+        self._names: dict[int, list[tuple[int, str]]] = {}  # since when it is known, and which
         self._idents: set[int] = set()  # those whose bits are known
         self._by_bits: dict[int, int | None] = {}
         self._index: dict[Any, int] = {}
@@ -231,7 +237,8 @@ class Profile:
         self._next_look = 0  # at others' frames
         self._notes = 0  # since somebody looked how many waits there are to take in
         self._late: deque[tuple[tuple[int, int], Any, bool]] = deque()
-        self._ends: dict[bytes, str | None] = {}  # see native.note_ends
+        # See native.note_ends.
+        self._ends: dict[bytes, tuple[str | None, str | None, str | None]] = {}
         self._rows: deque[tuple[int, ...]] = deque()  # taken out of the record
         self._holds = Holds(self._add_hold) if holds else None
         self._hold_sums: dict[str, _Sums] = {}
@@ -265,8 +272,8 @@ class Profile:
         self._learn_names()
         profilers[:] = [self._note]
         if native:
-            names, codes, ends = self._names, self._codes, self._ends
-            native.note_ends((names, codes, ends, self._make_room, sys.modules, names_of_locks))
+            codes, ends = self._codes, self._ends
+            native.note_ends((codes, ends, self._make_room, sys.modules, names_of_locks))
             collectors[:] = [self._make_room]
         if self._holds is not None:
             _timed[:] = [self]
@@ -317,7 +324,9 @@ class Profile:
     # ---- while it runs ----
 
     def _learn_names(self) -> None:
-        self._names.update(names_of_threads())
+        now = _now()
+        for ident, name in names_of_threads().items():
+            self._note_name(ident, name, now)
         for ident in idents_of(()):
             self._learn_bits(ident)
 
@@ -326,12 +335,28 @@ class Profile:
             self._by_bits[lib.lt_holder_of(ident)] = ident
             self._idents.add(ident)
 
-    def _learn_name(self, ident: int) -> None:
-        """Learn a thread's name: the caller's each time, as another one may have had its ident."""
+    def _learn_name(self, ident: int) -> str | None:
+        """Learn and return a thread's name: each time, as another one may have had its ident."""
         self._learn_bits(ident)
         name = name_of_thread(ident)
         if name is not None:
-            self._names[ident] = name
+            self._note_name(ident, name, _now())
+        return name
+
+    def _note_name(self, ident: int, name: str, at: int) -> None:
+        names = self._names.get(ident)
+        if names is None:
+            names = self._names.setdefault(ident, [])
+        if not names or self._name(ident, at) != name:
+            insort(names, (at, name))
+
+    def _name(self, ident: int, at: int) -> str | None:
+        """Return what a thread was called at a time, if it is known which one that was."""
+        names = self._names.get(ident, ())
+        index = bisect(names, (at, _LAST_NAME))
+        if index:
+            return names[index - 1][1]
+        return names[0][1] if len(names) == 1 else None
 
     def _calls(self, frame: FrameType | None, most: int) -> tuple[int, ...]:
         calls: list[int] = []
@@ -341,7 +366,10 @@ class Profile:
             number = id(code)
             if number not in is_ours:
                 self._learn_code(number, code)
-            if not is_ours[number]:
+            whose = is_ours[number]
+            if whose is None:
+                break
+            if not whose:
                 calls += (number, frame.f_lasti)
                 most -= 1
             frame = frame.f_back
@@ -349,8 +377,9 @@ class Profile:
 
     def _learn_code(self, number: int, code: CodeType) -> None:
         self._codes[number] = code
+        file = code.co_filename
         # Last: another thread may look for the same.
-        self._is_ours[number] = code.co_filename.startswith(HERE)
+        self._is_ours[number] = None if file == STARTER else file.startswith(HERE)
 
     def _note(self, address: int, kind: int, since: int, done: WaitDone | None) -> None:
         """Note where the calling thread is, and who has what it waits for; once for each wait."""
@@ -367,14 +396,13 @@ class Profile:
         try:
             self._busy[me] = sys._getframe()
             calls = self._calls(sys._getframe(1), MOST_CALLS)
-            self._learn_name(me)
+            my_name = self._learn_name(me)
             had_by = self._owner(owner, bits)
             if had_by == me:
                 had_by = None  # the wait is over; who had it is in the record
             place = self._call_of(had_by) if had_by else None
-            if had_by and had_by not in self._names:
-                self._learn_name(had_by)
-            self._begun[me, since] = calls, had_by, place, name_of_lock(address)
+            names = name_of_lock(address), my_name, self._learn_name(had_by) if had_by else None
+            self._begun[me, since] = calls, had_by, place, names
             self._notes += 1
             if self._notes >= MOST_NOTES:
                 self._notes = 0
@@ -453,16 +481,21 @@ class Profile:
         from struct import unpack
 
         for _ in range(len(self._ends)):  # nobody else takes them, but some may be added
-            end, name = self._ends.popitem()
+            end, names = self._ends.popitem()
             waiter, since, *words = unpack(f"{len(end) // 8}q", end)
             calls: list[int] = []
             for number, instruction in zip(words[::2], words[1::2]):
                 if number not in self._is_ours:
                     self._learn_code(number, self._codes[number])
-                if not self._is_ours[number] and len(calls) < 2 * MOST_CALLS:
+                whose = self._is_ours[number]
+                if whose is None:
+                    break
+                if not whose and len(calls) < 2 * MOST_CALLS:
                     calls += (number, instruction)
             self._learn_bits(waiter)
-            self._begun.setdefault((waiter, since), (tuple(calls), None, None, name))
+            if names is not None and names[1] is not None:
+                self._note_name(waiter, names[1], since)
+            self._begun.setdefault((waiter, since), (tuple(calls), None, None, names))
 
     def _owner(self, owner: int, bits: int) -> int | None:
         """Return who has it, by what the core tells: its ident, or bits of it."""
@@ -515,24 +548,33 @@ class Profile:
 
     def _add(self, key: tuple[int, int], done: Any, taken: bool) -> None:
         lock, waiter, owner, word, kind, since, until, _ = done
-        calls, noted, place, name = self._begun.pop(key, ((), None, None, None))
+        calls, noted, place, names = self._begun.pop(key, ((), None, None, None))
         owner = owner or self._by_bits.get(word & lib.LT_HOLDER) or noted
+        name, waiter_name, owner_name = names or (None, self._name(waiter, since), None)
+        is_own = owner == waiter and kind == lib.LT_FOR_LOCK
+        if is_own:
+            owner = owner_name = place = None
+        elif noted and owner != noted:  # that one has taken it later
+            owner_name = place = None
+        if owner and owner_name is None:
+            owner_name = self._name(owner, since)
         index = self._place(calls)
         sums = self._sums[index]
         ns = until - since
         sums.add(ns)
-        for counts, item in ((sums.stacks, calls), (sums.owners, (owner, place))):
-            pair = counts.setdefault(item, [0, 0])
-            pair[0] += 1
-            pair[1] += ns
+        _count(sums.stacks, calls, ns)
+        if not is_own:
+            _count(sums.owners, (owner, owner_name, place), ns)
+        if not (is_own or kind == lib.LT_FOR_THREAD or self._is_join(calls)):
+            sums.contended += ns
         sums.add_lock(KINDS[kind], lock, name)
         if len(self.waits) >= MOST_WAITS:
             self.omitted += 1
             return
-        wait = waiter, self._thread(waiter), lock, KINDS[kind], name, since / 1e9, until / 1e9
-        self.waits.append(
-            ProfileWait(*wait, taken, self._thread(owner), self._say_call(place), index)
-        )
+        thread = waiter_name or _number_of(waiter)
+        wait = waiter, thread, lock, KINDS[kind], name, since / 1e9, until / 1e9
+        had_by = owner_name or (_number_of(owner) if owner else None)
+        self.waits.append(ProfileWait(*wait, taken, had_by, self._say_call(place), index))
 
     def _add_hold(
         self, ident: int, lock: int, kind: int, begin: int, end: int, calls: tuple[int, ...]
@@ -547,12 +589,8 @@ class Profile:
             self.holds_omitted += 1
             return
         times = begin / 1e9, end / 1e9
-        self.holds.append(
-            ProfileHold(ident, self._thread(ident), lock, KINDS[kind], name, *times, where)
-        )
-
-    def _thread(self, ident: int | None) -> str | None:
-        return None if not ident else self._names.get(ident) or f"thread {ident:#x}"
+        thread = self._name(ident, begin) or _number_of(ident)
+        self.holds.append(ProfileHold(ident, thread, lock, KINDS[kind], name, *times, where))
 
     def _place(self, calls: tuple[int, ...]) -> int:
         index = self._index.get(calls)
@@ -563,6 +601,10 @@ class Profile:
                 self._sums.append(_Sums())
             index = self._index[calls] = self._wheres.index(where)
         return index
+
+    def _is_join(self, calls: tuple[int, ...]) -> bool:
+        """Return whether it is a `threading.Thread.join` of before Python 3.13."""
+        return bool(calls) and self._codes[calls[0]].co_name == "_wait_for_tstate_lock"
 
     def _where(self, calls: tuple[int, ...]) -> str:
         if not calls:
@@ -587,18 +629,23 @@ class Profile:
 
         def look() -> tuple[list[ProfilePlace], int, float]:
             self._take_if_running()
-            order = sorted(range(len(self._sums)), key=lambda i: self._sums[i].total, reverse=True)
+            order = self._order()
             places = [self._place_of(self._wheres[i], self._sums[i]) for i in order[:most]]
             count = sum(sums.count for sums in self._sums)
             return places, count, sum(sums.total for sums in self._sums) / 1e9
 
         return self._alone(look, _PATIENCE) or ([], 0, 0.0)
 
+    def _order(self) -> list[int]:
+        """Return the indices of places: those of locks first, the longest total first."""
+        sums = self._sums
+        order = sorted(range(len(sums)), key=lambda i: sums[i].total, reverse=True)
+        return sorted(order, key=lambda i: 2 * sums[i].contended < sums[i].total)
+
     # ---- when it has ended ----
 
     def _finish(self) -> None:
-        totals = [sums.total for sums in self._sums]
-        order = sorted(range(len(totals)), key=totals.__getitem__, reverse=True)
+        order = self._order()
         new = {old: i for i, old in enumerate(order)}
         self.places = [self._place_of(self._wheres[i], self._sums[i]) for i in order]
         self.waits = [wait._replace(place=new[wait.place]) for wait in self.waits]
@@ -614,10 +661,9 @@ class Profile:
         calls: tuple[int, ...] = max(sums.stacks.items(), key=_total_of)[0]
         stack = tuple(self._say(*calls[i : i + 2]) for i in range(0, len(calls), 2))[::-1]
         owners: dict[tuple[str, str | None], list[int]] = {}
-        for (ident, place), (count, total) in sums.owners.items():
-            pair = owners.setdefault(
-                (self._thread(ident) or "not known", self._say_call(place)), [0, 0]
-            )
+        for (ident, name, place), (count, total) in sums.owners.items():
+            thread = name or (_number_of(ident) if ident else "not known")
+            pair = owners.setdefault((thread, self._say_call(place)), [0, 0])
             pair[0] += count
             pair[1] += total
         by_total = sorted(owners.items(), key=_total_of, reverse=True)
@@ -631,6 +677,7 @@ class Profile:
                 (thread, place, numbers[0], numbers[1] / 1e9)
                 for (thread, place), numbers in by_total
             ),
+            2 * sums.contended >= sums.total,
         )
 
     def table(self, most: int = 20) -> str:
@@ -663,6 +710,20 @@ class Profile:
         Raises ValueError for any other name, and OSError if that cannot be written.
         """
         _saver(os.fspath(file))(self)
+
+
+def _count(counts: dict[Any, list[int]], item: Any, ns: int) -> None:
+    pair = counts.setdefault(item, [0, 0])
+    pair[0] += 1
+    pair[1] += ns
+
+
+#: Behind any other.
+_LAST_NAME = chr(sys.maxunicode)
+
+
+def _number_of(ident: int) -> str:
+    return f"thread {ident:#x}"
 
 
 def _total_of(item: tuple[Any, list[int]]) -> int:
@@ -706,8 +767,9 @@ def _three_digits(value: float) -> str:
 
 
 def _table(profile: Profile, most: int) -> Iterator[str]:
-    total = sum(place.total for place in profile.places)
-    count = sum(place.waits for place in profile.places)
+    locks = [place for place in profile.places if place.is_contended]
+    total = sum(place.total for place in locks)
+    count = sum(place.waits for place in locks)
     lasted = say_seconds(profile.end - profile.begin)
     yield f"lowthread: {count} waits for locks, {say_seconds(total)} in all, in {lasted}\n"
     if profile.short:
@@ -715,16 +777,16 @@ def _table(profile: Profile, most: int) -> Iterator[str]:
         yield f"  and {profile.short} of less than {SHORTEST // 1000} us each, {total} in all\n"
     if profile.dropped:
         yield f"  and {profile.dropped} for which there was no room\n"
-    if profile.places:
-        yield _head("waits")
-    for place in profile.places[:most]:
-        yield f"{_numbers(place, place.waits)}  {place.where}, for {place.lock}\n"
-        for thread, held_at, count_there, held in place.owners[:3]:
-            at = f" at {held_at}" if held_at else ""
-            share = 100 * held / place.total if place.total else 100 * count_there / place.waits
-            yield f"{'':>50}{share:3.0f}% held by {thread}{at}\n"
-    if len(profile.places) > most:
-        yield f"and {len(profile.places) - most} more places\n"
+    yield from _rows(locks, most)
+    others = profile.places[len(locks) :]
+    if others:
+        total = sum(place.total for place in others)
+        count = sum(place.waits for place in others)
+        yield (
+            f"and {count} waits to be notified, by a Condition, Queue or the like, or for threads "
+            f"to end, {say_seconds(total)} in all\n"
+        )
+        yield from _rows(others, most)
     if profile.hold_places:
         count = sum(held.holds for held in profile.hold_places)
         total = say_seconds(sum(held.total for held in profile.hold_places))
@@ -734,6 +796,20 @@ def _table(profile: Profile, most: int) -> Iterator[str]:
         yield f"{_numbers(held, held.holds)}  {held.where}: {held.lock}\n"
     if len(profile.hold_places) > most:
         yield f"and {len(profile.hold_places) - most} more places\n"
+
+
+def _rows(places: list[ProfilePlace], most: int) -> Iterator[str]:
+    if places:
+        yield _head("waits")
+    for place in places[:most]:
+        yield f"{_numbers(place, place.waits)}  {place.where}, for {place.lock}\n"
+        for thread, held_at, count, held in place.owners[:3]:
+            at = f" at {held_at}" if held_at else ""
+            share = 100 * held / place.total if place.total else 100 * count / place.waits
+            verb = "held by" if place.is_contended else "of"
+            yield f"{'':>50}{share:3.0f}% {verb} {thread}{at}\n"
+    if len(places) > most:
+        yield f"and {len(places) - most} more places\n"
 
 
 def _head(what: str) -> str:

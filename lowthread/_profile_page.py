@@ -199,7 +199,8 @@ def _header(profile: Profile, ranks: list[int]) -> Iterator[str]:
         yield f"<div><dd>{value}</dd><dt>{name}</dt></div>"
     yield "</dl>"
     if ranks and total > 0:
-        most = profile.places[ranks[0]]
+        locks = [place for place in map(profile.places.__getitem__, ranks) if place.is_contended]
+        most = locks[0] if locks else profile.places[ranks[0]]
         _, file, function = _parts(most.where)
         yield (
             f'<p class="sum">{_percent(most.total, total)} of the waiting was in '
@@ -227,7 +228,7 @@ def _mostly_held(place: Place) -> str:
     threads: dict[str, float] = {}
     for thread, _, _, total in place.owners:
         threads[thread] = threads.get(thread, 0.0) + total
-    if not threads or place.total <= 0:
+    if not threads or place.total <= 0 or not place.is_contended:
         return ""
     name, most = max(threads.items(), key=lambda item: item[1])
     if len(threads) > 1 and most < 0.5 * place.total:
@@ -319,7 +320,8 @@ def _row(index: int, place: Place, colour: int, everything: float) -> Iterator[s
 
 def _holders(place: Place) -> str:
     if not place.owners:
-        return '<span class="soft">not known</span>'
+        told = "not known" if place.is_contended else "nobody: to be notified"
+        return f'<span class="soft">{told}</span>'
     lines = []
     for thread, where, _, total in place.owners[:2]:
         short = "".join(_parts(where or "")[1:])
@@ -588,7 +590,8 @@ class _Graph:
         nodes: dict[str, _Node] = {}
         for wait in profile.waits:
             if wait.owner is None:
-                self.unknown += wait.end - wait.begin
+                if profile.places[wait.place].is_contended:
+                    self.unknown += wait.end - wait.begin
                 continue
             key = wait.thread, wait.owner
             if key not in edges:

@@ -23,23 +23,23 @@ def trace(profile: Profile) -> bytes:
     https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
     """
     pid = os.getpid()
-    threads: dict[int, str] = {}
-    slices: dict[int, list[tuple[float, float, dict[str, object]]]] = {}
+    # A thread can have the ident of one that has ended.
+    slices: dict[tuple[int, str], list[tuple[float, float, dict[str, object]]]] = {}
     for wait in profile.waits:
-        threads.setdefault(wait.ident, wait.thread)
-        slices.setdefault(wait.ident, []).append((wait.begin, wait.end, _of_wait(profile, wait)))
+        one = wait.begin, wait.end, _of_wait(profile, wait)
+        slices.setdefault((wait.ident, wait.thread), []).append(one)
     for hold in profile.holds:
-        threads.setdefault(hold.ident, hold.thread)
-        slices.setdefault(hold.ident, []).append((hold.begin, hold.end, _of_hold(hold)))
+        one = hold.begin, hold.end, _of_hold(hold)
+        slices.setdefault((hold.ident, hold.thread), []).append(one)
     events: list[dict[str, object]] = [
         {"ph": "M", "name": "process_name", "pid": pid, "args": {"name": profile.command}}
     ]
-    tracks: dict[tuple[int, int], int] = {}
-    for ident, thread in threads.items():
-        for lane, (begin, end, event) in in_lanes(slices[ident]):
-            track = tracks.get((ident, lane))
+    tracks: dict[tuple[int, str, int], int] = {}
+    for (ident, thread), of_thread in slices.items():
+        for lane, (begin, end, event) in in_lanes(of_thread):
+            track = tracks.get((ident, thread, lane))
             if track is None:
-                track = tracks[ident, lane] = len(tracks) + 1
+                track = tracks[ident, thread, lane] = len(tracks) + 1
                 name = thread if lane == 0 else f"{thread}, {lane + 1}"
                 about = {"ph": "M", "name": "thread_name", "pid": pid, "tid": track}
                 events.append({**about, "args": {"name": name}})

@@ -357,11 +357,16 @@ def say_owner(state: LockState, lost: Container[int] = ()) -> str:
     return f"{verb} by {thread}{since}"
 
 
+#: Of who waits for a lock that it took itself.
+TO_BE_NOTIFIED = ", as by who waits to be notified by a Condition, Queue, Future or the like"
+
+
 def _say_wait(state: LockState, waiter: Waiter, lost: set[int]) -> str:
     timeout = "without a timeout" if waiter.timeout is None else f"of {waiter.timeout:g} s"
+    is_own = state.kind == "lock" and state.owner is not None and state.owner.ident == waiter.ident
     return (
         f"  - waits for {say_lock(*state[:3])}, {waiter.waiting_for:.3f} s {timeout}: "
-        f"{say_owner(state, lost)}\n"
+        f"{say_owner(state, lost)}{TO_BE_NOTIFIED if is_own else ''}\n"
     )
 
 

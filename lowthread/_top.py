@@ -196,10 +196,10 @@ def _lines(profile: Profile) -> Iterator[str]:
         yield f"{'total':>9} {'waits':>8} {'p99':>9} {'worst':>9}  where"
     for place in places:
         times = f"{say_seconds(place.p99):>9} {say_seconds(place.worst):>9}"
-        owner, *_ = place.owners[0]
+        had_by = f", most held by {place.owners[0][0]}" if place.is_contended else ""
         yield (
             f"{say_seconds(place.total):>9} {place.waits:>8} {times}  "
-            f"{place.where}, most held by {owner}, for {place.lock}"
+            f"{place.where}{had_by}, for {place.lock}"
         )
     waits = [(waiter, state) for state in locks() for waiter in state.waiters]
     waits.sort(key=_length_of, reverse=True)

@@ -21,6 +21,8 @@ def quit_later():
     deadline = time.monotonic() + (1 if not lowthread._check.lookers else 30)
     while not lowthread._deadlock._found and time.monotonic() < deadline:
         time.sleep(0.05)
+    while lowthread._deadlock._looking:  # who has found it is about to tell
+        time.sleep(0.05)
     time.sleep(1)
     sys.stderr.flush()
     os._exit(0)
@@ -143,8 +145,41 @@ assert lowthread.locks() == []
 @pytest.mark.parametrize("first", ["", "lowthread.check_lock_order()\n"])
 def test_how_to_know_where_it_was_taken(first):
     text = said(first + TWO.format(kind="RLock") + "quit_later()")  # which has no source
-    assert ("told with --lock-order" in text) == (first == "")
+    assert ("--lock-order" in text) == (first == "")
     assert (", in one\n    created in" in text) == (first != "")
+
+
+@pytest.mark.parametrize("expression", ["locks[0]", "locks[n - 1]", "named['it']", "named[2 % n]"])
+def test_where_locks_of_a_collection_were_taken(expression, tmp_path):
+    script = tmp_path / "program.py"
+    script.write_text(
+        BEGIN
+        + f"""
+class Key:
+    def __hash__(self): return hash("it")
+    def __eq__(self, _): return asked.append(self)
+asked, locks, other, n = [], [threading.Lock()], threading.Lock(), 1
+named = {{Key(): 1, 0: locks[0], "it": locks[0]}}
+def one():
+    with {expression}:
+        both.wait()
+        del asked[:]
+        with other: pass
+def two():
+    lock = {expression}
+    with other:
+        both.wait()
+        with lock: pass
+start(one), start(two)
+while not lowthread._deadlock._found: time.sleep(0.01)
+print(asked, flush=True)
+quit_later()
+"""
+    )
+    process = run_script(script)
+    assert process.out == "[]\n"  # no code of the program has run
+    line = 1 + script.read_text().splitlines().index(f"    with {expression}:")
+    assert re.search(rf'taken by thread "one" .* in File ".*", line {line}, in one', process.err)
 
 
 def test_a_callable():

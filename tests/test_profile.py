@@ -195,10 +195,87 @@ with lowthread.profile() as p:
     q.put(1)
     thread.join()
 [wait] = [w for w in p.waits if w.thread == "getter" and w.end - w.begin > 0.05]
+place = p.places[wait.place]
 # The caller of a function of queue's is the place; here that is threading's, for want of another.
-print(wait.owner, p.places[wait.place].stack[-1].rpartition(" ")[2])
+print(wait.owner, place.stack[-1].rpartition(" ")[2], place.owners, place.is_contended)
 """
-    assert run_script(script).ok() == "getter wait\n"
+    assert run_script(script).ok() == "None wait () False\n"
+
+
+def test_who_has_an_ident_again_is_another_thread():
+    """Also when waits are taken in much later."""
+    script = """
+import lowthread
+lowthread.install()
+import threading, json, sys, time
+lock = threading.Lock()
+def holds():
+    with lock:
+        has.set()
+        while not lowthread.locks(): time.sleep(0.001)
+        time.sleep(0.1)  # PyPy asks for the owner while one waits
+def waits():
+    has.wait()
+    lock.acquire()
+    lock.release()
+with lowthread.profile() as p:
+    idents = []
+    for n in range(10):
+        has = threading.Event()
+        one = threading.Thread(target=holds, name=f"holder {n}")
+        other = threading.Thread(target=waits, name=f"waiter {n}")
+        if n % 2:  # each has what was the other's ident
+            one.start(), other.start()
+        else:
+            other.start(), one.start()
+        one.join(), other.join()
+        idents += one.ident, other.ident
+assert len(set(idents)) < len(idents), idents
+waits = [(wait.thread, wait.owner) for wait in p.waits if wait.lock == lowthread.addressof(lock)]
+assert waits == [(f"waiter {n}", f"holder {n}") for n in range(10)], waits
+[place] = [place for place in p.places if place.is_contended and place.waits == 10]
+assert sorted(owner[0] for owner in place.owners) == [f"holder {n}" for n in range(10)], place
+events = json.loads(lowthread._profile_trace.trace(p))["traceEvents"]
+tracks = {e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name"}
+assert len(set(tracks.values())) == len(tracks), tracks
+found = [
+    (tracks[event["tid"]], event["args"]["held by"])
+    for event in events
+    if event["name"].startswith("wait for lock at") and event["name"].endswith(" in waits")
+    if event["dur"] > 5e4
+]
+assert sorted(had for had in found if had[1]) == waits, found
+"""
+    run_script("import lowthread._profile_trace" + script).ok()
+
+
+@pytest.mark.parametrize("first", ["threading.Thread(target=q.get).start()", "done.wait(0.3)"])
+def test_locks_come_before_waits_to_be_notified(first):
+    """Idle threads would be the first of a table of a server."""
+    script = f"""
+import lowthread
+lowthread.install()
+import threading, queue, time
+lock, q, done = threading.Lock(), queue.Queue(), threading.Event()
+def holds():
+    with lock: time.sleep(0.05)
+with lowthread.profile() as p:
+    {first}
+    time.sleep(0.2)
+    threads = [threading.Thread(target=holds) for _ in range(2)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    q.put(1)
+first = p.places[0]
+assert first.is_contended and " in holds" in first.where, p.places
+assert not any(place.is_contended for place in p.places if " join" in "".join(place.stack[-2:]))
+assert not [wait for wait in p.waits if wait.thread == wait.owner]
+table = p.table()
+assert table.index(" in holds") < table.index("waits to be notified, by a Condition"), table
+rows = table[table.index("waits to be notified"):]
+assert "held by" not in rows, rows
+"""
+    run_script(script).ok()
 
 
 def test_the_place_is_who_called_the_library():
@@ -1065,7 +1142,9 @@ r, has, may_end = lowthread.RLock(), threading.Event(), threading.Event()
 def holds():
     with r:
         has.set()
-        time.sleep(0.2)
+        while not any(state.kind == "RLock" for state in lowthread.locks()):
+            time.sleep(0.001)
+        time.sleep(0.1)
     may_end.wait()
 with lowthread.profile() as p:
     thread = threading.Thread(target=holds, name="holds it")
@@ -1097,7 +1176,9 @@ with lowthread.profile() as p:
         taken.append(time.monotonic())
         lowthread.start_new_thread(free, ())
     def free():
-        time.sleep(0.05)
+        while not lowthread.locks():
+            time.sleep(0.001)
+        time.sleep(0.01)
         lock.release()
     taken, take, p._take_if_nobody_does = [], p._take_if_nobody_does, takes_long
     p._ends.update((bytes([i]) + bytes(15), None) for i in range(256))

@@ -29,7 +29,7 @@ Profile = namedtuple(
 Hold = namedtuple("Hold", "ident thread lock kind name begin end place")
 HoldPlace = namedtuple("HoldPlace", "where lock holds total median p99 worst")
 Wait = namedtuple("Wait", "ident thread lock kind name begin end taken owner owner_place place")
-Place = namedtuple("Place", "where stack lock waits total median p99 worst owners")
+Place = namedtuple("Place", "where stack lock waits total median p99 worst owners is_contended")
 
 
 # ---- profiles ----
@@ -55,6 +55,7 @@ def place_of(index, where, stack, lock, waits):
         lasted[count * 99 // 100] if lasted else 0.0,
         lasted[-1] if lasted else 0.0,
         tuple(ranked),
+        True,
     )
 
 
@@ -153,7 +154,7 @@ def hostile(text):
     ]
     where = f"/{text}/{text}.py:1 in {text}"
     places = [
-        Place(where, (text, where), text, 2, 1.0, 0.5, 0.5, 0.5, ((text, text, 2, 1.0),)),
+        Place(where, (text, where), text, 2, 1.0, 0.5, 0.5, 0.5, ((text, text, 2, 1.0),), True),
     ]
     holds = [Hold(1, text, 1, text, text, 0.0, 0.5, where)]
     held = [HoldPlace(where, text, 1, 0.5, 0.5, 0.5, 0.5)]

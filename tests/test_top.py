@@ -398,7 +398,8 @@ for _ in range(20): lock.acquire(timeout=0.02)
     process = run(script, tmp_path, *options)
     assert process.returncode == 0, process.stderr
     table = process.stderr.rpartition("lowthread: ")[2]
-    assert table.startswith("20 waits for locks")
+    assert table.startswith("0 waits for locks")
+    assert "and 20 waits to be notified" in table
     assert process.stderr.count("waits for locks") == 1
     if len(options) > 1:
         events = json.loads((tmp_path / "p.json").read_text())["traceEvents"]

@@ -18,15 +18,15 @@ const char lt_note_ends_doc[] =
     "note_ends(into, /)\n--\n\n"
     "Has waits of this interpreter that are recorded, not short, and over before they could be\n"
     "told of, noted in `into`; or not any more, if that is None. It is a tuple of\n"
-    "names: a dict, by ident, of what `threading` calls those that waited\n"
     "codes: a dict, by address, of the code of their calls\n"
-    "ends: a dict, by bytes, of the lock's name or None. The bytes are int64: ident and since;\n"
-    "and of each call, the innermost first, the code's address and f_lasti\n"
+    "ends: a dict, by bytes, of tuples with the names, or None, of the lock, of who waited and of\n"
+    "who has the lock, as far as `threading` has one. The bytes are int64: ident and since; and of\n"
+    "each call, the innermost first, the code's address and f_lasti\n"
     "take: a function that is called, before a wait, when these are many\n"
     "modules: sys.modules, to find `threading` in\n"
     "locks: a dict, by address, of tuples with a lock's name as their second item.";
 
-enum { NAMES, CODES, ENDS, TAKE, MODULES, LOCKS, COUNT };
+enum { CODES, ENDS, TAKE, MODULES, LOCKS, COUNT };
 
 /* Of the interpreter that has asked for notes last, or NULL. */
 static lt_state *noting;
@@ -41,7 +41,7 @@ void lt_note_no_ends(lt_state *state) {
 PyObject *lt_note_ends(PyObject *module, PyObject *into) {
     lt_state *state = PyModule_GetState(module);
     if (into != Py_None && !(PyTuple_Check(into) && PyTuple_Size(into) == COUNT)) {
-        PyErr_SetString(PyExc_TypeError, "note_ends() argument must be a tuple of six, or None");
+        PyErr_SetString(PyExc_TypeError, "note_ends() argument must be a tuple of five, or None");
         return NULL;
     }
     PyObject *old = state->ends;
@@ -82,28 +82,38 @@ static PyObject *item(PyObject *dict, const char *name) {
     return found;
 }
 
-/* What `threading` calls a thread: borrowed, or NULL.  Without what a class derived from its
+/* What `threading` calls a thread now, as another one may have its ident when the note is read; a
+ * new reference, to None if there is no name.  0 is nobody.  Without what a class derived from its
  * Thread may do when it is asked. */
-static PyObject *name_of_thread(PyObject *modules, PyObject *ident) {
+static PyObject *name_of_thread(PyObject *modules, uint64_t thread) {
+    PyObject *ident = PyLong_FromUnsignedLongLong(thread);
     PyObject *threading = item(modules, "threading");
     PyObject *active = threading == NULL || !PyModule_CheckExact(threading)
                            ? NULL
                            : item(PyModule_GetDict(threading), "_active");
-    PyObject *thread = active == NULL || !PyDict_CheckExact(active)
-                           ? NULL
-                           : PyDict_GetItemWithError(active, ident);
-    PyObject *own = thread == NULL ? NULL : PyObject_GenericGetDict(thread, NULL);
+    PyObject *known = active == NULL || ident == NULL || !PyDict_CheckExact(active)
+                          ? NULL
+                          : PyDict_GetItemWithError(active, ident);
+    PyObject *own = known == NULL ? NULL : PyObject_GenericGetDict(known, NULL);
     PyObject *name = item(own, "_name");
-    Py_XDECREF(own); /* the thread has it */
-    return name != NULL && PyUnicode_CheckExact(name) ? name : NULL;
+    if (name == NULL || !PyUnicode_CheckExact(name)) {
+        name = Py_None;
+    }
+    Py_INCREF(name);
+    PyErr_Clear();
+    Py_XDECREF(own);
+    Py_XDECREF(ident);
+    return name;
 }
 
-/* Borrowed. */
+/* A new reference, to None if there is none; NULL with an exception. */
 static PyObject *name_of_lock(PyObject *locks, const lt_wait_done *wait) {
     PyObject *address = PyLong_FromUnsignedLongLong(wait->lock);
     PyObject *known = address == NULL ? NULL : PyDict_GetItemWithError(locks, address);
     Py_XDECREF(address);
-    return known != NULL && PyTuple_Check(known) ? PyTuple_GetItem(known, 1) : Py_None;
+    PyObject *name = known != NULL && PyTuple_Check(known) ? PyTuple_GetItem(known, 1) : Py_None;
+    Py_XINCREF(name);
+    return name;
 }
 
 /* False with an exception. */
@@ -132,14 +142,18 @@ static bool add_calls(PyObject *codes, int64_t *words, int *count) {
     return is_added;
 }
 
-static void add_name(PyObject *into, uint64_t thread) {
-    PyObject *ident = PyLong_FromUnsignedLongLong(thread);
-    PyObject *name = ident == NULL ? NULL : name_of_thread(PyTuple_GetItem(into, MODULES), ident);
-    if (name != NULL) {
-        (void)PyDict_SetItem(PyTuple_GetItem(into, NAMES), ident, name);
+static void add_end(PyObject *into, PyObject *end, const lt_wait_done *wait) {
+    PyObject *lock = name_of_lock(PyTuple_GetItem(into, LOCKS), wait);
+    PyObject *waiter = name_of_thread(PyTuple_GetItem(into, MODULES), wait->waiter);
+    PyObject *owner = name_of_thread(PyTuple_GetItem(into, MODULES), wait->owner);
+    PyObject *names = lock == NULL ? NULL : PyTuple_Pack(3, lock, waiter, owner);
+    if (names != NULL) {
+        (void)PyDict_SetItem(PyTuple_GetItem(into, ENDS), end, names);
+        Py_DECREF(names);
     }
-    Py_XDECREF(ident);
-    PyErr_Clear(); /* it has none, then */
+    Py_XDECREF(lock);
+    Py_DECREF(waiter);
+    Py_DECREF(owner);
 }
 
 static void note(PyObject *into, const lt_wait_done *wait) {
@@ -151,10 +165,7 @@ static void note(PyObject *into, const lt_wait_done *wait) {
     }
     PyObject *end = PyBytes_FromStringAndSize((char *)words, count * (Py_ssize_t)sizeof(*words));
     if (end != NULL) {
-        add_name(into, wait->waiter);
-        add_name(into, wait->owner); /* 0: nobody's */
-        (void)PyDict_SetItem(PyTuple_GetItem(into, ENDS), end,
-                             name_of_lock(PyTuple_GetItem(into, LOCKS), wait));
+        add_end(into, end, wait);
         Py_DECREF(end);
     }
 }
