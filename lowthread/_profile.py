@@ -493,7 +493,7 @@ class Profile:
                 if not whose and len(calls) < 2 * MOST_CALLS:
                     calls += (number, instruction)
             self._learn_bits(waiter)
-            if names is not None and names[1] is not None:
+            if names[1] is not None:
                 self._note_name(waiter, names[1], since)
             self._begun.setdefault((waiter, since), (tuple(calls), None, None, names))
 

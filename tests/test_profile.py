@@ -768,7 +768,7 @@ class Last:
         self.write(1, f"{{told}}\\n".encode())
 p = lowthread.profile(holds={holds})
 p.start()
-p._ends.update((bytes([i]) + bytes(15), None) for i in range(256))
+p._ends.update((bytes([i]) + bytes(15), (None, None, None)) for i in range(256))
 profiles = builtins.profiles = [p]
 sys.last, builtins.last, last = Last(), Last(), Last()
 """
@@ -1181,7 +1181,7 @@ with lowthread.profile() as p:
         time.sleep(0.01)
         lock.release()
     taken, take, p._take_if_nobody_does = [], p._take_if_nobody_does, takes_long
-    p._ends.update((bytes([i]) + bytes(15), None) for i in range(256))
+    p._ends.update((bytes([i]) + bytes(15), (None, None, None)) for i in range(256))
     lock.acquire()
     {way}
     p._take_if_nobody_does = take
@@ -1221,7 +1221,7 @@ with lowthread.profile() as p:
     raised = count = 0
     end = time.monotonic() + 2
     while time.monotonic() < end or raised <= 100:
-        p._ends.update((bytes([i]) + bytes(15), None) for i in range(256))
+        p._ends.update((bytes([i]) + bytes(15), (None, None, None)) for i in range(256))
         p._notes, lowthread._profile.TAKEN_AT = 255, 1
         if count % 100 == 0:
             lowthread.start(take).join()
