@@ -32,7 +32,7 @@ def leave(
 def note_ends(
     into: tuple[
         dict[int, CodeType],
-        dict[bytes, tuple[str | None, str | None, str | None]],
+        dict[bytes, str],
         Callable[[], object],
         dict[str, ModuleType],
         dict[int, tuple[Any, str]],

@@ -237,8 +237,7 @@ class Profile:
         self._next_look = 0  # at others' frames
         self._notes = 0  # since somebody looked how many waits there are to take in
         self._late: deque[tuple[tuple[int, int], Any, bool]] = deque()
-        # See native.note_ends.
-        self._ends: dict[bytes, tuple[str | None, str | None, str | None]] = {}
+        self._ends: dict[bytes, str] = {}  # see native.note_ends
         self._rows: deque[tuple[int, ...]] = deque()  # taken out of the record
         self._holds = Holds(self._add_hold) if holds else None
         self._hold_sums: dict[str, _Sums] = {}
@@ -481,7 +480,8 @@ class Profile:
         from struct import unpack
 
         for _ in range(len(self._ends)):  # nobody else takes them, but some may be added
-            end, names = self._ends.popitem()
+            end, said = self._ends.popitem()
+            names = _names_in(said)
             waiter, since, *words = unpack(f"{len(end) // 8}q", end)
             calls: list[int] = []
             for number, instruction in zip(words[::2], words[1::2]):
@@ -716,6 +716,16 @@ def _count(counts: dict[Any, list[int]], item: Any, ns: int) -> None:
     pair = counts.setdefault(item, [0, 0])
     pair[0] += 1
     pair[1] += ns
+
+
+def _names_in(said: str) -> tuple[str | None, ...]:
+    """Return the names that native.note_ends() has noted."""
+    *lengths, rest = said.split(" ", 3)
+    names: list[str | None] = []
+    for length in map(int, lengths):
+        names.append(None if length < 0 else rest[:length])
+        rest = rest[max(length, 0) :]
+    return tuple(names)
 
 
 #: Behind any other.

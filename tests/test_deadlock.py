@@ -507,6 +507,9 @@ for n in range(4):
     time.sleep(0.12)  # more than it takes to look
 # The last has looked at 0.4 s, the next look is of the first at 1.6 s: in between all wait.
 time.sleep(1 - 4 * 0.12)
+# But on a slow machine.
+while lowthread._deadlock._looking or sum(len(s.waiters) for s in lowthread.locks()) < 4:
+    time.sleep(0.01)
 lock.release()
 for t in ts: t.join()
 assert order == [0, 1, 2, 3], order

@@ -19,9 +19,10 @@ const char lt_note_ends_doc[] =
     "Has waits of this interpreter that are recorded, not short, and over before they could be\n"
     "told of, noted in `into`; or not any more, if that is None. It is a tuple of\n"
     "codes: a dict, by address, of the code of their calls\n"
-    "ends: a dict, by bytes, of tuples with the names, or None, of the lock, of who waited and of\n"
-    "who has the lock, as far as `threading` has one. The bytes are int64: ident and since; and of\n"
-    "each call, the innermost first, the code's address and f_lasti\n"
+    "ends: a dict, by bytes, of the names of the lock, of who waited and of who has the lock, as far\n"
+    "as `threading` has one: a str of their lengths, each -1 if there is none, and then of these,\n"
+    "with a space behind each length. The bytes are int64: ident and since; and of each call, the\n"
+    "innermost first, the code's address and f_lasti\n"
     "take: a function that is called, before a wait, when these are many\n"
     "modules: sys.modules, to find `threading` in\n"
     "locks: a dict, by address, of tuples with a lock's name as their second item.";
@@ -83,7 +84,7 @@ static PyObject *item(PyObject *dict, const char *name) {
 }
 
 /* What `threading` calls a thread now, as another one may have its ident when the note is read; a
- * new reference, to None if there is no name.  0 is nobody.  Without what a class derived from its
+ * new reference, or NULL if there is no name.  0 is nobody.  Without what a class derived from its
  * Thread may do when it is asked. */
 static PyObject *name_of_thread(PyObject *modules, uint64_t thread) {
     PyObject *ident = PyLong_FromUnsignedLongLong(thread);
@@ -96,23 +97,24 @@ static PyObject *name_of_thread(PyObject *modules, uint64_t thread) {
                           : PyDict_GetItemWithError(active, ident);
     PyObject *own = known == NULL ? NULL : PyObject_GenericGetDict(known, NULL);
     PyObject *name = item(own, "_name");
-    if (name == NULL || !PyUnicode_CheckExact(name)) {
-        name = Py_None;
+    if (name != NULL && !PyUnicode_CheckExact(name)) {
+        name = NULL;
     }
-    Py_INCREF(name);
+    Py_XINCREF(name);
     PyErr_Clear();
     Py_XDECREF(own);
     Py_XDECREF(ident);
     return name;
 }
 
-/* A new reference, to None if there is none; NULL with an exception. */
+/* In the same way. */
 static PyObject *name_of_lock(PyObject *locks, const lt_wait_done *wait) {
     PyObject *address = PyLong_FromUnsignedLongLong(wait->lock);
     PyObject *known = address == NULL ? NULL : PyDict_GetItemWithError(locks, address);
     Py_XDECREF(address);
-    PyObject *name = known != NULL && PyTuple_Check(known) ? PyTuple_GetItem(known, 1) : Py_None;
+    PyObject *name = known != NULL && PyTuple_Check(known) ? PyTuple_GetItem(known, 1) : NULL;
     Py_XINCREF(name);
+    PyErr_Clear();
     return name;
 }
 
@@ -142,18 +144,22 @@ static bool add_calls(PyObject *codes, int64_t *words, int *count) {
     return is_added;
 }
 
+static Py_ssize_t length(PyObject *name) { return name == NULL ? -1 : PyUnicode_GetLength(name); }
+
+/* A str, since to make a tuple may have garbage collected. */
 static void add_end(PyObject *into, PyObject *end, const lt_wait_done *wait) {
     PyObject *lock = name_of_lock(PyTuple_GetItem(into, LOCKS), wait);
     PyObject *waiter = name_of_thread(PyTuple_GetItem(into, MODULES), wait->waiter);
     PyObject *owner = name_of_thread(PyTuple_GetItem(into, MODULES), wait->owner);
-    PyObject *names = lock == NULL ? NULL : PyTuple_Pack(3, lock, waiter, owner);
+    PyObject *names = PyUnicode_FromFormat("%zd %zd %zd %V%V%V", length(lock), length(waiter),
+                                           length(owner), lock, "", waiter, "", owner, "");
     if (names != NULL) {
         (void)PyDict_SetItem(PyTuple_GetItem(into, ENDS), end, names);
         Py_DECREF(names);
     }
     Py_XDECREF(lock);
-    Py_DECREF(waiter);
-    Py_DECREF(owner);
+    Py_XDECREF(waiter);
+    Py_XDECREF(owner);
 }
 
 static void note(PyObject *into, const lt_wait_done *wait) {
