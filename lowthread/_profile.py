@@ -107,6 +107,12 @@ _PATIENCE = 10.0
 #: How many waits are kept one by one; the rest is in the sums only.
 MOST_WAITS = 200_000
 
+#: Owners that are told apart at a place, and names that are known of who had one ident in turn, as
+#: of a server's threads for each request.
+MOST_OWNERS = 1 << 12
+MOST_NAMES = 1 << 10
+_OTHERS = None, "others", None
+
 #: Calls of a stack that are kept; and of one that is to tell where a lock was taken.
 MOST_CALLS = 48
 MOST_CALLS_OF_HOLD = 6
@@ -348,6 +354,7 @@ class Profile:
             names = self._names.setdefault(ident, [])
         if not names or self._name(ident, at) != name:
             insort(names, (at, name))
+            del names[:-MOST_NAMES]
 
     def _name(self, ident: int, at: int) -> str | None:
         """Return what a thread was called at a time, if it is known which one that was."""
@@ -564,7 +571,9 @@ class Profile:
         sums.add(ns)
         _count(sums.stacks, calls, ns)
         if not is_own:
-            _count(sums.owners, (owner, owner_name, place), ns)
+            had_by = owner, owner_name, place
+            is_one_more = len(sums.owners) >= MOST_OWNERS and had_by not in sums.owners
+            _count(sums.owners, _OTHERS if is_one_more else had_by, ns)
         if not (is_own or kind == lib.LT_FOR_THREAD or self._is_join(calls)):
             sums.contended += ns
         sums.add_lock(KINDS[kind], lock, name)
@@ -573,8 +582,8 @@ class Profile:
             return
         thread = waiter_name or _number_of(waiter)
         wait = waiter, thread, lock, KINDS[kind], name, since / 1e9, until / 1e9
-        had_by = owner_name or (_number_of(owner) if owner else None)
-        self.waits.append(ProfileWait(*wait, taken, had_by, self._say_call(place), index))
+        owner_name = owner_name or (_number_of(owner) if owner else None)
+        self.waits.append(ProfileWait(*wait, taken, owner_name, self._say_call(place), index))
 
     def _add_hold(
         self, ident: int, lock: int, kind: int, begin: int, end: int, calls: tuple[int, ...]
@@ -622,7 +631,7 @@ class Profile:
         return self._say(*place) if place else None
 
     def _so_far(self, most: int) -> tuple[list[ProfilePlace], int, float]:
-        """Return the places with the longest totals, and the number and the total of all waits.
+        """Return the first places, and the number and the total of all waits.
 
         While it runs, of the waits that are over.
         """
@@ -682,6 +691,8 @@ class Profile:
 
     def table(self, most: int = 20) -> str:
         """Return a table of the places where the program waited, the longest total first.
+
+        Those of locks, and below it those of other waits: see `ProfilePlace.is_contended`.
 
         And one of where it took locks, if it is known how long they were held.
 

@@ -199,8 +199,7 @@ def _header(profile: Profile, ranks: list[int]) -> Iterator[str]:
         yield f"<div><dd>{value}</dd><dt>{name}</dt></div>"
     yield "</dl>"
     if ranks and total > 0:
-        locks = [place for place in map(profile.places.__getitem__, ranks) if place.is_contended]
-        most = locks[0] if locks else profile.places[ranks[0]]
+        most = profile.places[min(ranks, key=lambda i: not profile.places[i].is_contended)]
         _, file, function = _parts(most.where)
         yield (
             f'<p class="sum">{_percent(most.total, total)} of the waiting was in '
@@ -706,7 +705,10 @@ class _Graph:
             yield from self._notes()
             yield from self._pairs()
         else:
-            yield "</div><p>It is not known of any wait who had the lock.</p>"
+            told = "It is not known of any wait who had the lock."
+            if not self.unknown:
+                told = "No thread had to wait for another."
+            yield f"</div><p>{told}</p>"
         yield "</section>"
 
     def _notes(self) -> Iterator[str]:

@@ -149,7 +149,9 @@ def test_how_to_know_where_it_was_taken(first):
     assert (", in one\n    created in" in text) == (first != "")
 
 
-@pytest.mark.parametrize("expression", ["locks[0]", "locks[n - 1]", "named['it']", "named[2 % n]"])
+@pytest.mark.parametrize(
+    "expression", ["locks[0]", "locks[0 + (n - 1)]", "named['it']", "named[2 % n]"]
+)
 def test_where_locks_of_a_collection_were_taken(expression, tmp_path):
     script = tmp_path / "program.py"
     script.write_text(

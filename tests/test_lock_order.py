@@ -654,4 +654,6 @@ def test_the_option_to_raise(seconds):
     raised = r"lowthread\.LockOrderError: 2 locks are taken in different orders"
     assert process.code == bool(seconds)
     assert bool(re.search(raised, process.err)) == bool(seconds)
+    report = process.err[process.err.index(HEAD[len("lowthread: ") :]) :]
+    assert "_run.py" not in report and "runpy" not in report
     assert HEAD in process.err

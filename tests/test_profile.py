@@ -208,7 +208,6 @@ def test_who_has_an_ident_again_is_another_thread():
 import lowthread
 lowthread.install()
 import threading, json, sys, time
-lock = threading.Lock()
 def holds():
     with lock:
         has.set()
@@ -218,8 +217,8 @@ def waits():
     has.wait()
     lock.acquire()
     lock.release()
-with lowthread.profile() as p:
-    idents = []
+with lowthread.profile(holds=True) as p:
+    lock, idents = threading.Lock(), []
     for n in range(10):
         has = threading.Event()
         one = threading.Thread(target=holds, name=f"holder {n}")
@@ -235,6 +234,9 @@ waits = [(wait.thread, wait.owner) for wait in p.waits if wait.lock == lowthread
 assert waits == [(f"waiter {n}", f"holder {n}") for n in range(10)], waits
 [place] = [place for place in p.places if place.is_contended and place.waits == 10]
 assert sorted(owner[0] for owner in place.owners) == [f"holder {n}" for n in range(10)], place
+held = [hold.thread for hold in p.holds if hold.lock == lowthread.addressof(lock)]
+held = [thread for thread in held if thread.startswith("holder")]
+assert held == [f"holder {n}" for n in range(10)], held
 events = json.loads(lowthread._profile_trace.trace(p))["traceEvents"]
 tracks = {e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name"}
 assert len(set(tracks.values())) == len(tracks), tracks
@@ -247,6 +249,40 @@ found = [
 assert sorted(had for had in found if had[1]) == waits, found
 """
     run_script("import lowthread._profile_trace" + script).ok()
+
+
+@pytest.mark.parametrize("noted_after", [0, 10**15])
+def test_how_the_program_was_started_is_no_part_of_a_stack(noted_after, tmp_path):
+    """Neither of a wait that is noted while it goes on nor of one that is over then."""
+    program = f"""
+import lowthread, threading, time
+lowthread._profile.NOTED_AFTER = {noted_after}
+with lowthread.profile() as p:
+    lock = threading.Lock()
+    lock.acquire()
+    lowthread.start_new_thread(lambda: (time.sleep(0.1), lock.release()), ())
+    lock.acquire()
+[stack] = [place.stack for place in p.places if place.total > 0.05]
+assert [call.rpartition(" ")[2] for call in stack] == ["<module>"], stack
+"""
+    assert run_lowthread("-c", program).ok() == ""
+
+
+def test_owners_are_not_told_apart_without_end(monkeypatch):
+    """A server may have a thread for each request."""
+    monkeypatch.setattr(lowthread._profile, "MOST_OWNERS", 10)
+    monkeypatch.setattr(lowthread._profile, "MOST_NAMES", 10)
+    p = lowthread.profile()
+    for n in range(100):
+        p._note_name(1, f"owner {n}", 10 * n)
+        row = 0x10, 2, 1, 0, lowthread._load.lib.LT_FOR_RLOCK, 10 * n, 10 * n + 5, 0
+        p._add((2, 10 * n), row, True)
+    assert [wait.owner for wait in p.waits] == [f"owner {n}" for n in range(100)]
+    assert len(p._names[1]) == 10
+    p._finish()
+    [place] = p.places
+    owners = {thread: waits for thread, _, waits, _ in place.owners}
+    assert owners == {**{f"owner {n}": 1 for n in range(10)}, "others": 90}
 
 
 @pytest.mark.parametrize("first", ["threading.Thread(target=q.get).start()", "done.wait(0.3)"])

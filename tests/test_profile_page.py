@@ -537,6 +537,22 @@ def test_what_is_not_known_is_told():
     assert read.with_class("edge") == []
 
 
+def test_waits_to_be_notified_are_told_of_as_such():
+    """Though they are the longest: nobody had what was waited for."""
+    waits = [FEW_WAITS[0], *(w._replace(owner=None) for w in FEW_WAITS[1:])]
+    idle = FEW.places[1]._replace(owners=(), is_contended=False)
+    assert idle.total > FEW.places[0].total
+    read = Reader(page(FEW._replace(waits=waits, places=[FEW.places[0], idle])))
+    assert read.text.count("nobody: to be notified") == 1
+    assert f"of the waiting was in {FEW.places[0].where}" in read.text.replace("  ", " ")
+    assert "Not here" not in read.text
+    read = Reader(
+        page(FEW._replace(waits=[w._replace(place=0) for w in waits[1:]], places=[idle]))
+    )
+    assert "No thread had to wait for another." in read.text
+    assert "which" not in read.text[read.text.index("of the waiting was in") :].partition(".")[0]
+
+
 def test_a_large_graph_has_the_threads_with_the_most():
     read = Reader(page(PROFILES["many"]))
     assert len(read.with_class("node")) == 40

@@ -385,6 +385,10 @@ def test_stacks_of_pypy():
     assert (
         lowthread._state._calls_of([told[4]] * 100)[0] == '  File "/x.py", line 1, in <module>\n'
     )
+    starter = f'  File "{lowthread._hooks.STARTER}", line 1 in main'
+    assert lowthread._state._calls_of([told[4], starter, starter, told[4]]) == [
+        '  File "/x.py", line 1, in <module>\n'
+    ]
     assert lowthread._state._calls_of([]) == lowthread._state._calls_of([own]) == []
     names = ["Thread 0xzz b", "Thread 0x", "thread 0x1 ", "Thread "]
     calls = "".join(f'  File "a\n{name}", line 1 in h\n' for name in names)
@@ -459,6 +463,25 @@ def test_how_the_program_was_started_is_not_told(how, tmp_path):
     assert len(calls) == (3 if how == "-m" else 1), process.err
     assert calls[-1].endswith(", line 3, in <module>")
     assert "_run.py" not in process.err
+
+
+def test_who_waits_to_be_notified_is_told_of_as_such():
+    """It waits for a lock that it took itself, as only a deadlock of its own would look."""
+    lock = lowthread.allocate_lock()
+    lock.acquire()
+
+    def to_be_notified():
+        own = lowthread.allocate_lock()
+        own.acquire()
+        own.acquire(timeout=0.5)
+
+    thread = lowthread.start(to_be_notified)
+    other = lowthread.start(lambda: lock.acquire(timeout=0.5))
+    wait_until(lambda: len(lowthread.locks()) == 2)
+    lines = [line for line in dumped().splitlines() if line.startswith("  - waits for")]
+    assert thread.join(LONG) and other.join(LONG)
+    told = [", as by who waits to be notified by a Condition" in line for line in lines]
+    assert sorted(told) == [False, True], lines
 
 
 def test_dump_goes_to_stderr(capfd):
