@@ -66,7 +66,8 @@ help:
 	@echo
 	@echo 'PYTHON=pypy3   another interpreter than python3; it gets a .venv-... of its own'
 	@echo 'WAIT=pthread   build with mutexes and conditions instead of futexes'
-	@echo 'TESTS=tests/test_lock.py  with make test: only these'
+	@echo 'SLOW=1         with make test and test-all: the slow tests, which these leave out'
+	@echo 'TESTS=tests/test_lock.py  with make test: only these, slow or not'
 	@echo 'QUICK=1        with make bench: only see that it works, and change no file;'
 	@echo '               with make conformance: without the slow ones (MODULES=...: only these)'
 
@@ -114,11 +115,14 @@ BACKENDS := $(or $(BACKEND),$(if $(filter pypy%,$(TAG)),cffi,native cffi))
 # With a folder for temporary files of its own: pytest's may be another's, at the same time.
 PYTEST = $(PY) -m pytest -q --basetemp=build/tmp-$(1)
 
+# Which tests.
+CHOSEN := $(or $(TESTS),-m $(if $(SLOW),slow,'not slow'))
+
 # Both backends at the same time, since tests wait more than they compute; what the second one has
 # to say comes after what the first one has.
 test: build
 	@run() { echo "testing with the backend $$1 ..."; \
-	  LOWTHREAD_BACKEND=$$1 LOWTHREAD_WAIT=$(WAIT) $(call PYTEST,$$1) $(TESTS); }; \
+	  LOWTHREAD_BACKEND=$$1 LOWTHREAD_WAIT=$(WAIT) $(call PYTEST,$$1) $(CHOSEN); }; \
 	second=$(word 2,$(BACKENDS)); status=0; \
 	if [ "$$second" ]; then \
 	  run $$second >build/test-$$second.log 2>&1 & trap "kill $$! 2>/dev/null; exit 1" INT TERM; fi; \
@@ -156,7 +160,7 @@ endef
 
 test-all:
 	$(need-python3)
-	@python3 tools/test_all.py $(if $(WAIT),WAIT=$(WAIT)) $(WITHOUT:%=--without %)
+	@python3 tools/test_all.py $(if $(WAIT),WAIT=$(WAIT)) $(if $(SLOW),SLOW=$(SLOW)) $(BACKEND:%=--backend %) $(WITHOUT:%=--without %)
 
 # The standard library's own tests, and programs of others, with and without lowthread.
 conformance: build

@@ -434,6 +434,9 @@ static int wait_in_queue(bucket *b, waiter *me, bool tries, const lt_hooks *hook
 /* Has a wait written down that is over, or that its caller has found to be over when it came back;
  * returns its verdict. */
 static int record(lt_lock *lock, const waiter *me, uintptr_t owner, uint32_t word, int verdict) {
+    if (me->subject.kind == LT_FOR_CORE) {
+        return verdict;
+    }
     lt_record(&(lt_wait_done){.lock = (uintptr_t)lock,
                               .waiter = me->ident,
                               .owner = owner,
@@ -601,7 +604,7 @@ size_t lt_waits(lt_wait_seen *into, size_t room) {
         bucket *b = &buckets[i];
         lt_mutex_lock(&b->mutex);
         for (const waiter *first = b->first; first != NULL; first = first->next) {
-            if (!is_first_for_its_lock(first)) {
+            if (first->subject.kind == LT_FOR_CORE || !is_first_for_its_lock(first)) {
                 continue;
             }
             uint32_t word = look(first->lock);

@@ -103,7 +103,8 @@ typedef struct {
     bool is_told; /* of its end, before it returns: lt_over */
 } lt_subject;
 
-enum { LT_FOR_LOCK, LT_FOR_RLOCK, LT_FOR_THREAD };
+/* The last: a lock of the core's own, of which nobody is told. */
+enum { LT_FOR_LOCK, LT_FOR_RLOCK, LT_FOR_THREAD, LT_FOR_CORE };
 
 /* Waits until `deadline` (absolute; LT_FOREVER for none; one that has passed
  * makes this a try).  LT_INTERRUPTED, in the main thread only, and not where it can have

@@ -387,6 +387,7 @@ void lt_birth_lost(void) {
 /* A lock and not a mutex, because what is done under it may take as long as whoever forks
  * keeps the GIL. */
 static lt_lock being_born;
+static const lt_subject birth = {.kind = LT_FOR_CORE};
 
 /* Microseconds are enough, if whoever is in there needs nothing that the forking thread has; and
  * if he does, such as the GIL where tracemalloc is on, all Python stands still for so long. */
@@ -405,7 +406,7 @@ static bool guards_births(void) {
 
 void lt_birth_enter(void) {
     while (guards_births() &&
-           lt_lock_acquire(&being_born, lt_now(), LT_FOREVER, NULL) != LT_ACQUIRED) {
+           lt_lock_acquire_for(&being_born, &birth, lt_now(), LT_FOREVER, NULL) != LT_ACQUIRED) {
     }
 }
 
@@ -423,7 +424,7 @@ static void before_fork(void) {
     int64_t since = lt_now();
     int verdict = LT_INTERRUPTED;
     while (guards_births() && verdict == LT_INTERRUPTED) {
-        verdict = lt_lock_acquire(&being_born, since, since + fork_patience_ns, NULL);
+        verdict = lt_lock_acquire_for(&being_born, &birth, since, since + fork_patience_ns, NULL);
     }
     lt_handle_before_fork();
     keeps_births_out = verdict == LT_ACQUIRED;

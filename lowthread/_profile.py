@@ -142,9 +142,16 @@ def hear_nothing() -> None:
         native.note_ends(None)
 
 
-_THROUGH = tuple(
-    os.sep + os.path.join(*name.split("/")) for name in ("threading.py", "queue.py", "_base.py")
-) + (os.path.join("concurrent", "futures", "thread.py"),)
+# Who waits for others: where a wait is told of is who called them.
+_THREADING = os.sep + "threading.py"
+_THROUGH = (
+    _THREADING,
+    os.sep + "queue.py",
+    os.path.join("concurrent", "futures", "_base.py"),
+    os.path.join("concurrent", "futures", "thread.py"),
+    "<frozen importlib._bootstrap>",
+    "<frozen importlib._bootstrap_external>",
+)
 
 _ident, _now = lib.lt_ident, lib.lt_now
 
@@ -618,9 +625,10 @@ class Profile:
     def _where(self, calls: tuple[int, ...]) -> str:
         if not calls:
             return "somewhere (in Condition.wait, or in native code)"
-        for i in range(0, len(calls), 2):
-            if not self._codes[calls[i]].co_filename.endswith(_THROUGH):
-                return self._say(calls[i], calls[i + 1])
+        for through in (_THROUGH, _THREADING):  # a worker of an executor is called by none else
+            for i in range(0, len(calls), 2):
+                if not self._codes[calls[i]].co_filename.endswith(through):
+                    return self._say(calls[i], calls[i + 1])
         return self._say(*calls[:2])
 
     def _say(self, number: int, instruction: int) -> str:

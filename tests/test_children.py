@@ -59,6 +59,7 @@ if not hasattr(os, "posix_spawn"):  # PyPy
     del WAYS["posix_spawn"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_a_child_runs_on_lowthread(way):
     program = f"import os, subprocess, sys\nASK = {ASK!r}\n{way}\n"
@@ -91,6 +92,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
 @pytest.mark.parametrize("how", ["file", "module"])
 def test_multiprocessing(method, how, tmp_path):

@@ -154,6 +154,7 @@ ON_THE_WALL_CLOCK = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CFFI and not PYPY, reason="it is all in C: native runs this")
 @pytest.mark.parametrize("wait", WAITS)
 def test_a_wait_on_the_wall_clock_would_be_seen(wait, tmp_path, environment):

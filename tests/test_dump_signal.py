@@ -293,6 +293,7 @@ def test_a_program_that_has_faulthandler_call_the_handler_before():
         assert program.process.poll() is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", ["", "import faulthandler; faulthandler.register(10); "])
 def test_signals_while_the_interpreter_ends(before):
     """faulthandler puts back what was there before when it ends; that is not to be the default."""

@@ -140,6 +140,7 @@ stop.append(True)
     )
 
 
+@pytest.mark.slow
 def test_forks_beside_compiled_code():
     """PyPy's sys._current_frames() takes such frames apart, and the threads crash."""
     fork(

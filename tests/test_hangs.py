@@ -1,7 +1,8 @@
 """Programs that know nothing of lowthread, and hang or wait: its options tell where, and why.
 
 They are as others write them, and run as `python -m lowthread OPTION program.py`: a hung test
-under pytest, a child of a fork that logs, a web server with one hot lock.
+under pytest, a child of a fork that logs, web servers with one hot lock. See also
+test_programs.py.
 """
 
 import contextlib
@@ -299,17 +300,58 @@ def load(url, clients, requests):
     assert set(bodies) == expected
 
 
-def test_a_server_under_load(tmp_path):
-    (tmp_path / "serve.py").write_text(SERVER)
+# The same, by a server whose threads are a pool and wait for what is to be done.
+WAITRESS = """\
+import sys, threading, time
+from waitress.server import create_server
+
+cache = {}
+cache_lock = threading.Lock()
+hits = 0
+hits_lock = threading.Lock()
+
+
+def application(environ, start_response):
+    global hits
+    with hits_lock:  # rarely contended
+        hits += 1
+    path = environ["PATH_INFO"]
+    with cache_lock:  # hot
+        if path not in cache:
+            time.sleep(0.05)  # to compute it
+            cache[path] = f"this is {path}".encode()
+        body = cache[path]
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+
+
+server = create_server(application, host="127.0.0.1", port=0, threads=4)
+print(server.effective_port, flush=True)
+server.run()  # until there is a KeyboardInterrupt
+print(hits, "requests")
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "function"),
+    [(SERVER, "do_GET"), (WAITRESS, "application")],
+    ids=["http", "waitress"],
+)
+def test_a_server_under_load(program, function, tmp_path):
+    if program is WAITRESS:
+        pytest.importorskip("waitress", reason="the server is waitress")
+    (tmp_path / "serve.py").write_text(program)
     with running("--profile=profile.json", "serve.py", cwd=tmp_path) as process:
         load(f"http://127.0.0.1:{int(process.stdout.readline())}", clients=6, requests=5)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate()
     assert (process.returncode, out) == (0, "30 requests\n"), err
     lines = err.splitlines()
+    # Waitress tells of requests that wait for a thread.
+    lines = [line for line in lines if not line.startswith("Task queue depth is ")]
     assert re.match(r"lowthread: \d+ waits for locks, .* s in all, in ", lines[0]), err
     first = 1 + next(at for at, line in enumerate(lines) if line.split()[:1] == ["total"])
-    hot = f"serve.py:{line_of(SERVER, 'hot')} in do_GET"
+    hot = f"serve.py:{line_of(program, 'hot')} in {function}"
     assert f"{hot}, for lock 0x" in lines[first]
     assert re.search(r"\d+% held by ", lines[first + 1])
     trace = json.loads((tmp_path / "profile.json").read_text())

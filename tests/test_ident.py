@@ -106,6 +106,7 @@ def test_count_after_failures(unraisable):
     unraisable.clear()
 
 
+@pytest.mark.slow
 def test_a_thread_whose_function_is_gone_is_not_counted():
     """As CPython's own test has it: gone is the function, and soon the count is low."""
     gone = []

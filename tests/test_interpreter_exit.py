@@ -9,6 +9,7 @@ from conftest import LONG, PYPY, SCRIPTS, preloads, run_script
 PROCESSES = 200
 
 
+@pytest.mark.slow
 def test_processes_exit_with_their_code_and_nothing_on_stderr():
     def run(seed):
         result = run_script(SCRIPTS / "exit_while_busy.py", seed % 5, seed, timeout=5 * LONG)
@@ -55,6 +56,7 @@ def test_waits_that_end_when_the_interpreter_is_gone(slow_threads):
         assert (result.code, result.out, result.err) == (3, "", "")
 
 
+@pytest.mark.slow
 @preloads
 @pytest.mark.parametrize("where", ["at the end", "atexit", "in another thread"])
 def test_threads_that_are_born_while_the_interpreter_is_finalized(slow_threads, where):

@@ -75,6 +75,7 @@ def test_it_wakes_a_main_thread_that_waits_for_a_lock(signum, timeout):
         assert time.monotonic() - times[0] < LONG / 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "send", ["lowthread.interrupt_main(signum)", "signal.pthread_kill(main, signum)"]
 )

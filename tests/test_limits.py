@@ -278,6 +278,7 @@ print("end")
     assert run_script(LIMITED + script, env=ONE_ARENA).ok() == "end\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(PYPY, reason="PyPy itself aborts when it has no memory")
 @pytest.mark.parametrize("make", ["allocate_lock", "LockType", "RLock", "_ThreadHandle", "_local"])
 def test_no_memory_for_more_locks(make):
@@ -301,6 +302,7 @@ print("end")
     assert run_script(LIMITED + script, env=ONE_ARENA).ok() == "end\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(PYPY, reason="PyPy itself aborts when it has no memory")
 def test_no_memory_for_anything():
     """Each thing is done or refused, whatever it is that memory lacks for."""

@@ -244,6 +244,7 @@ took(a)()
     assert HEAD in text
 
 
+@pytest.mark.slow
 def test_many_locks_at_once():
     """As in concurrent.futures.wait(), which has those of all futures: no matter of minutes."""
     assert not said(

@@ -352,6 +352,7 @@ for _ in range(20):
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REENTRANT)
 def test_what_is_called_in_the_middle_may_use_it_too(name):
     check(USE + CALLS + REENTRANT[name] + FINISH, timeout=240)

@@ -376,6 +376,7 @@ def built(tmp_path_factory):
     return build
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("kind", ["extension", "cffi", "cython"])
 def test_a_thread_of_the_system_s_counts_together_with_python_s(built, kind):
@@ -413,6 +414,7 @@ def test_an_extension_says_what_is_no_lock(built):
     ]
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize(
     "change",
@@ -479,6 +481,7 @@ PyMODINIT_FUNC PyInit_sharing(void) { return PyModule_Create(&module); }
 """
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_an_extension_runs_the_handlers_of_signals(tmp_path):
     shutil.copy(EXAMPLES / "extension" / "setup.py", tmp_path)
@@ -602,6 +605,7 @@ def native_thread(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("kind", ["lock", "RLock"])
 @pytest.mark.parametrize("as_statement", [False, True])
@@ -632,6 +636,7 @@ def test_no_thread_has_it_beside_another(native_thread, kind, as_statement):
     assert run_script(script, kind, as_statement, env=env, timeout=LONG).ok() == "0\n"
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.skipif(PYPY, reason="PyPy runs no destructors of what is left at its end")
 @pytest.mark.parametrize("kind", ["lock", "RLock"])

@@ -122,6 +122,7 @@ sys.last = Last(acquire_all)
     assert out == "['PythonFinalizationError']\n"
 
 
+@pytest.mark.slow
 @finalizes
 def test_threads_that_take_the_lock_all_the_time():
     """The standard library's locks hang here, nearly always."""

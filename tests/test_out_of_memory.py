@@ -42,6 +42,7 @@ def test_each_allocation_of_python_fails(operation):
     run_script(SCRIPT, operation, "python", timeout=4 * LONG).ok()
 
 
+@pytest.mark.slow
 @preloads
 @needs_testcapi
 def test_a_thread_for_which_there_is_no_memory_for_very_long(slow_threads):

@@ -335,6 +335,54 @@ print(sorted({place.where.rpartition(" ")[2] for place in p.places if place.tota
 # ---- beginning and ending ----
 
 
+def test_the_place_is_where_the_import_is(tmp_path):
+    """Two threads import one module, or two that import each other."""
+    (tmp_path / "slow.py").write_text(
+        "import lowthread, time\nwhile not lowthread.locks(): time.sleep(0.001)\n"
+        "time.sleep(0.1)  # PyPy notes a place when it has lasted\n"
+    )
+    script = """
+        import lowthread
+        lowthread.install()
+        import threading
+        def imports():
+            both.wait()
+            import slow
+        both = threading.Barrier(2)
+        threads = [threading.Thread(target=imports) for _ in range(2)]
+        with lowthread.profile() as p:
+            for thread in threads: thread.start()
+            for thread in threads: thread.join()
+        where = [place.where for place in p.places if "importlib" in "".join(place.stack)]
+        assert len(where) == 1 and where[0].endswith(" in imports"), p.places
+    """
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    run_script(script, env=env).ok()
+
+
+def test_the_place_of_a_worker_of_an_executor():
+    """No one else has called the library, of which `threading` says the least."""
+    script = """
+        import lowthread
+        lowthread.install()
+        import time
+        from concurrent.futures import ThreadPoolExecutor
+        begun = lowthread.allocate_lock()
+        begun.acquire()
+        with lowthread.profile() as p:
+            with ThreadPoolExecutor(1) as pool:
+                future = pool.submit(begun.acquire)
+                with future._condition:
+                    begun.release()
+                    while not lowthread.locks(): time.sleep(0.001)
+                    time.sleep(0.1)
+        [place] = [place for place in p.places if "set_result" in "".join(place.stack)]
+        assert place.where.endswith(" in set_result"), place
+        assert "_base.py:" in place.where, place
+    """
+    run_script(script).ok()
+
+
 def test_one_at_a_time():
     with lowthread.profile():
         other = lowthread.profile()
@@ -600,7 +648,8 @@ sys.setswitchinterval(100)
 lock.acquire()
 with lowthread.profile() as p:
     thread = lowthread.start(waits)
-    time.sleep(0.05)
+    while not lowthread.locks(): time.sleep(0.001)
+    time.sleep(0.001)  # shorter ones are not told of
     lock.release()
     gc.enable()
     time.sleep(0.1)
@@ -616,6 +665,7 @@ assert any("in waits" in place.where for place in p.places), p.places
 def test_a_wait_of_the_main_thread_that_is_over_before_it_has_the_gil(way):
     script = f"""
 lock, held = lowthread.allocate_lock(), lowthread.allocate_lock()
+address = lowthread._places.address_of(lock)
 held.acquire()
 def acquires(): lock.acquire(); lock.release()
 def enters():
@@ -623,7 +673,8 @@ def enters():
 def holder():
     with lock:
         held.release()
-        time.sleep(0.001)  # in which the main thread begins to wait
+        while not any(state.address == address for state in lowthread.locks()):
+            time.sleep(0.001)
         busy(0.05)
     busy(0.05)
 sys.setswitchinterval(1)

@@ -8,9 +8,10 @@ import importlib.util
 import json
 import os
 import pathlib
+import re
 
 import pytest
-from conftest import ROOT, SCRIPTS, run_script
+from conftest import ROOT, SCRIPTS, run_lowthread, run_script
 
 import lowthread
 
@@ -56,6 +57,7 @@ def test_no_program_is_forgotten():
     assert sorted(path.stem for path in (ROOT / "programs").glob("*.py")) == sorted(PROGRAMS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_same_on_lowthread(name, tmp_path):
     need(PROGRAMS[name])
@@ -79,3 +81,23 @@ def test_the_same_on_lowthread(name, tmp_path):
         counts, host_counts = zip(*report["threads"])
         assert max(counts) > 1
         assert set(host_counts) == {0}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_watched_it_does_the_same(name, tmp_path):
+    """No deadlock is seen where there is none, and the profile has places of the program."""
+    need(PROGRAMS[name])
+    program = ROOT / "programs" / f"{name}.py"
+    without = run_script(program, timeout=TIMEOUT, cwd=tmp_path).ok()
+
+    file = tmp_path / "profile.json"
+    options = ["--deadlocks=0.2", "--lock-order", "--dump-signal=USR1", f"--profile={file}"]
+    watched = run_lowthread(*options, program, timeout=TIMEOUT, cwd=tmp_path)
+    assert (watched.code, watched.out) == (0, without), watched.err
+    # Nothing but the table, which is the last that is told.
+    assert re.match(r"lowthread: \d+ waits for locks", watched.err), watched.err
+    assert watched.err.count("lowthread: ") == 1, watched.err
+    assert "somewhere" not in watched.err
+    waits = [event for event in json.loads(file.read_text())["traceEvents"] if event["ph"] == "X"]
+    assert any(f"{name}.py:" in json.dumps(wait) for wait in waits)

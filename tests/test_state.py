@@ -412,6 +412,7 @@ def test_a_dump_without_the_stacks_of_pypy(monkeypatch):
     assert "in test_a_dump_without_the_stacks_of_pypy\n" in text
 
 
+@pytest.mark.slow
 def test_dumps_beside_threads_that_begin_and_compute_and_end():
     """On PyPy, compiled code has its frames in registers."""
     script = """

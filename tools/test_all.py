@@ -3,7 +3,8 @@
 The backends of an interpreter have one build and run at the same time.
 
 The exit status is 1 if the tests of one fail, or if there is no interpreter at all. Options
-are passed on to make, but for `--without`, which leaves out those of a kind or of a version.
+are passed on to make, but for `--without`, which leaves out those of a kind or of a version, and
+`--backend`, for which there is one alone.
 """
 
 import argparse
@@ -49,6 +50,7 @@ def test(name, path, backend, options):
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--backend", choices=["native", "cffi"])
     arguments.add_argument("--without", action="append", default=[], metavar="3.11")
     known, options = arguments.parse_known_args()
     found = {
@@ -63,7 +65,11 @@ def main():
         build = ["make", "--no-print-directory", "build", f"PYTHON={path}", *options]
         subprocess.run(build, stdout=subprocess.DEVNULL, check=False)  # or `make test` says why
         with ThreadPoolExecutor() as pool:
-            runs = [pool.submit(test, name, path, b, options) for b in backends(name)]
+            runs = [
+                pool.submit(test, name, path, backend, options)
+                for backend in backends(name)
+                if known.backend in (None, backend)
+            ]
         results += [run.result() for run in runs]
     sys.exit(not all(results))
 

@@ -1,6 +1,8 @@
 /* Starting threads, their names, the count, and the exit gate. */
 #include "lt_test.h"
 
+#include "lt_record.h"
+
 #include <errno.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -376,6 +378,7 @@ static void *enters_birth(void *unused) {
 static void births_and_forks(void) {
     for (int by_python = 0; by_python <= 1; by_python++) {
         lt_births_are_guarded(by_python);
+        CHECK(lt_record_begin(&(lt_record_how){.room = 8}));
         acquire(&entered);
         acquire(&forked);
         lt_birth_enter();
@@ -385,6 +388,7 @@ static void births_and_forks(void) {
         } else {
             sleep_ms(50);
             CHECK(!lt_lock_try(&entered));
+            CHECK(lt_waits(NULL, 0) == 0); /* that is nobody's business */
         }
         pid_t pid = fork(); /* it is not held up for ever */
         if (pid == 0) {
@@ -398,6 +402,13 @@ static void births_and_forks(void) {
         lt_birth_leave();
         join(thread);
         CHECK(by_python || lt_lock_try(&entered));
+        lt_wait_done waits[8];
+        size_t lost, count = lt_record_take(waits, 8, &lost);
+        for (size_t i = 0; i < count; i++) {
+            uintptr_t lock = waits[i].lock;
+            CHECK(lock == (uintptr_t)&entered || lock == (uintptr_t)&forked);
+        }
+        lt_record_end();
         release(&entered);
     }
     lt_births_are_guarded(false);
