@@ -53,6 +53,7 @@ help:
 	@echo 'make newcomer  the commands of the README, in a fresh clone; PYTHON=...: with one interpreter'
 	@echo 'make bench     measure every interpreter found; writes bench/results.md and .svg'
 	@echo 'make bench-one measure one, and only print it'
+	@echo 'make bench-builds WITH=HEAD~1  compare with the build of another commit, in instructions'
 	@echo 'make types     mypy, pyright and stubtest, on CPython (installs them)'
 	@echo 'make docs      the manual, in build/docs/html; its examples run (Python 3.11 or later)'
 	@echo 'make docs-test look at its pages in a browser (needs chromium)'
@@ -293,6 +294,12 @@ bench-one: build
 	@.venv-bench/bin/python -m pip install -q --disable-pip-version-check -r bench/report.txt
 	@touch $@
 
+# WITH: a commit.
+bench-builds: build
+	@command -v valgrind >/dev/null || { echo 'There is no valgrind: install the package valgrind.' >&2; exit 1; }
+	@test -n "$(WITH)" || { echo 'Say with which commit to compare: WITH=HEAD~1' >&2; exit 1; }
+	@$(PY) -m bench.builds $(WITH)
+
 bench-report: .venv-bench/ready
 	@.venv-bench/bin/python -m bench.report build/bench/*.json --to $(if $(QUICK),build/bench,bench)
 
@@ -431,7 +438,7 @@ distclean: clean
 	rm -rf .venv*
 
 .PHONY: help preflight build demo test test-all test-c tsan asan lint clean distclean
-.PHONY: model stress stress-all fuzz bench bench-one bench-report
+.PHONY: model stress stress-all fuzz bench bench-one bench-builds bench-report
 .PHONY: asan-python valgrind memcheck drd test-c-32 test-c-musl test-c-aarch64 test-c-cross
 .PHONY: dist conformance conformance-all programs programs-all
 .PHONY: lint-git hooks format newcomer

@@ -2,8 +2,6 @@
 
 import sys
 
-import pyperf
-
 from bench.subjects import FLOOR, LOCKS, LOWTHREAD, OWN, PYPY, present
 
 #: row: (statement, setup), of the subject's code: {lock}, {rlock}, {acquire}, {release}
@@ -31,6 +29,8 @@ MAKE = {
 
 
 def main():
+    import pyperf  # which who only wants the rows need not have
+
     # pyperf adds its own options; --row and --quick are ours.
     runner = pyperf.Runner(program_args=("-m", "bench.uncontended"))
     for row, (statement, setup) in ROWS.items():

@@ -230,7 +230,7 @@ def _note(me: int, before: list[_Try], this: _Try) -> LockOrder | None:
     thread = Owner(me, names_of_threads().get(me))
     # Not for ever: whoever is in there may be about to run a finalizer or a signal handler, which
     # waits for what this thread has. Then a note is lost, to be made another time.
-    if not _changing.acquire(True, 0.1):
+    if not _changing.acquire(True, 1.0):
         return None
     found = None
     try:

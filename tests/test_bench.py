@@ -1,10 +1,12 @@
 """The benchmark's rows of what it costs to have waits told of; not how much that is."""
 
 import json
+import re
+import shutil
 import signal
 
 import pytest
-from conftest import PYPY, ROOT, run_script
+from conftest import CFFI, PYPY, ROOT, run_script
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / "bench").exists(), reason="only the source has the benchmark"
@@ -134,3 +136,51 @@ def test_the_manual_compares_only_what_is_in_terms_of_the_interpreters_own(
     monkeypatch.setattr(results, "FILE", file)
     assert results.ratios().splitlines()[2:] == ["| with lock | 0.25 |"]
     assert "hand-over, profile" in results.everything()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CFFI, reason="instructions are counted of the native module")
+def test_two_builds_are_compared():
+    """A statement that is done twice takes twice as many instructions, whatever else goes on."""
+    if shutil.which("valgrind") is None:
+        pytest.skip("valgrind counts them, and is not here")
+    out = run_script(
+        """
+        from bench import builds
+
+        builds.ROWS = {"once": ("l.locked()", "l = {lock}")}
+        builds.ROWS["twice"] = ("l.locked(); l.locked()", "l = {lock}")
+        for row in builds.ROWS:
+            print(builds.instructions(builds.ROOT, row, times=2000))
+        """,
+        timeout=300,
+    ).ok()
+    once, twice = map(float, out.split())
+    assert once > 20
+    assert 1.3 < twice / once < 2.2
+
+
+@pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="only the source has the README")
+def test_the_readme_says_what_was_measured():
+    """The ratios to the interpreter's own, of CPython's newer and older versions and of PyPy."""
+    ratios = {}
+    for line in (ROOT / "bench" / "results.md").read_text("utf-8").splitlines():
+        if line.startswith("## "):
+            name = line[3:].rpartition(".")[0]
+        elif match := re.match(
+            r"\| (acquire \+ release|with lock) \|.*?\| \S+ \S+ \(\*\*([\d.]+)\*", line
+        ):
+            ratios[match[1], name] = match[2]
+
+    def span(row, *names):
+        found = sorted({ratios[row, name] for name in names})
+        return " to ".join(found[:: max(len(found) - 1, 1)])
+
+    new, old = [f"CPython 3.{minor}" for minor in (11, 12, 13)], ["CPython 3.9", "CPython 3.10"]
+    text = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    pair, statement = "acquire + release", "with lock"
+    assert (
+        f"take {span(pair, *new)} of the time on CPython 3.11 to 3.13, {span(pair, *old)} on 3.9 "
+        f"and 3.10, {span(pair, 'PyPy 7.3')} on PyPy (a `with` statement {span(statement, *new)}, "
+        f"{span(statement, *old)} and {span(statement, 'PyPy 7.3')})"
+    ) in text
