@@ -35,8 +35,8 @@ READY := $(VENV)/ready-for-$(TAG)-$(WHICH)
 help:
 	@echo 'make demo      build, index the standard library with many threads, run a web server'
 	@echo 'make build     build in place, so that `import lowthread` works from here'
-	@echo 'make test      build and test, with each backend (BACKEND=native or cffi: with one)'
-	@echo 'make test-all  the same for every interpreter found (WITHOUT="3.11 PyPy": but for these)'
+	@echo 'make test      build and test (BACKEND=cffi: with that backend, on CPython)'
+	@echo 'make test-all  with each backend, for every interpreter found (ONLY="3.11 PyPy": for these)'
 	@echo 'make conformance  the standard library'"'"'s tests of threads, with lowthread and without'
 	@echo 'make programs  run programs of others with lowthread and without (installs them)'
 	@echo '               conformance-all, programs-all: for every interpreter found'
@@ -119,17 +119,12 @@ PYTEST = $(PY) -m pytest -q --basetemp=build/tmp-$(1)
 # Which tests.
 CHOSEN := $(or $(TESTS),-m $(if $(SLOW),slow,'not slow'))
 
-# Both backends at the same time, since tests wait more than they compute; what the second one has
-# to say comes after what the first one has.
+# With the backend that is the default here, if none is named.
+TESTED := $(firstword $(BACKENDS))
+
 test: build
-	@run() { echo "testing with the backend $$1 ..."; \
-	  LOWTHREAD_BACKEND=$$1 LOWTHREAD_WAIT=$(WAIT) $(call PYTEST,$$1) $(CHOSEN); }; \
-	second=$(word 2,$(BACKENDS)); status=0; \
-	if [ "$$second" ]; then \
-	  run $$second >build/test-$$second.log 2>&1 & trap "kill $$! 2>/dev/null; exit 1" INT TERM; fi; \
-	run $(firstword $(BACKENDS)) || status=$$?; \
-	if [ "$$second" ]; then wait $$! || status=$$?; cat build/test-$$second.log; fi; \
-	exit $$status
+	@echo 'testing with the backend $(TESTED) ...'
+	@LOWTHREAD_BACKEND=$(TESTED) LOWTHREAD_WAIT=$(WAIT) $(call PYTEST,$(TESTED)) $(CHOSEN)
 
 define need-python3
 @command -v python3 >/dev/null || { echo 'There is no python3: install the package python3.' >&2; exit 1; }
@@ -161,7 +156,7 @@ endef
 
 test-all:
 	$(need-python3)
-	@python3 tools/test_all.py $(if $(WAIT),WAIT=$(WAIT)) $(if $(SLOW),SLOW=$(SLOW)) $(BACKEND:%=--backend %) $(WITHOUT:%=--without %)
+	@python3 tools/test_all.py $(if $(WAIT),WAIT=$(WAIT)) $(BACKEND:%=--backend %) $(ONLY:%=--only %)
 
 # The standard library's own tests, and programs of others, with and without lowthread.
 conformance: build

@@ -38,8 +38,9 @@ def interpreters():
 
 
 def is_called(name, wanted):
-    """Return whether an interpreter's name is of a kind or version, such as "PyPy" or "3.9"."""
-    return any(f"{part}.".startswith(f"{wanted}.") for part in name.split())
+    """Return whether a name is of a kind or version: "PyPy", "3.9" or "CPython-3.9"."""
+    names = [*name.split(), name.replace(" ", "-")]
+    return any(f"{part}.".startswith(f"{wanted}.") for part in names)
 
 
 def version_key(name):

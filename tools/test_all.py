@@ -3,8 +3,8 @@
 The backends of an interpreter have one build and run at the same time.
 
 The exit status is 1 if the tests of one fail, or if there is no interpreter at all. Options
-are passed on to make, but for `--without`, which leaves out those of a kind or of a version, and
-`--backend`, for which there is one alone.
+are passed on to make, but for `--only`, for those of a kind or of a version, and `--backend`, for
+one of the two.
 """
 
 import argparse
@@ -51,12 +51,12 @@ def test(name, path, backend, options):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--backend", choices=["native", "cffi"])
-    arguments.add_argument("--without", action="append", default=[], metavar="3.11")
+    arguments.add_argument("--only", action="append", default=[], metavar="3.11")
     known, options = arguments.parse_known_args()
     found = {
         name: path
         for name, path in interpreters().items()
-        if not any(is_called(name, wanted) for wanted in known.without)
+        if not known.only or any(is_called(name, wanted) for wanted in known.only)
     }
     if not found:
         sys.exit("No interpreter was found: install python3 (3.9 or later) or pypy3.")
