@@ -39,7 +39,7 @@ help:
 	@echo 'make test-all  with each backend, for every interpreter found (ONLY="3.11 PyPy": for these)'
 	@echo 'make conformance  the standard library'"'"'s tests of threads, with lowthread and without'
 	@echo 'make programs  run programs of others with lowthread and without (installs them)'
-	@echo '               conformance-all, programs-all: for every interpreter found'
+	@echo '               conformance-all, programs-all: for every interpreter found, or ONLY=...'
 	@echo 'make stress    all operations at random for SECONDS=60, shared by the backends;'
 	@echo '               SEED=... as it printed: the same again; stress-all: each interpreter'
 	@echo 'make fuzz      any arguments for SECONDS=60, guided by coverage (installs atheris)'
@@ -151,7 +151,7 @@ asan-python: $(READY)
 # $(1): a target, and options of make; for every interpreter found
 define each
 $(need-python3)
-@python3 tools/each.py $(1)
+@python3 tools/each.py $(ONLY:%=--only %) $(1)
 endef
 
 test-all:

@@ -131,6 +131,7 @@ def waits_in_c(wait, jump, folder, environment, replace=()):
 WAITS = ["futex", "pthread"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
 @pytest.mark.parametrize("wait", WAITS)
 def test_both_ways_to_wait(wait, jump, tmp_path, environment):

@@ -122,27 +122,44 @@ def written(folder, text, name="program.py"):
     return name
 
 
+#: Those that show most of what could differ with where a program comes from.
+SHORT = ("show", "raises", "exit 3", "a thread raises", "annotations", "reads")
+
+each_text = pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+each_text_if_slow = pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(x, marks=() if name in SHORT else pytest.mark.slow)
+        for name, x in TEXTS.items()
+    ],
+    ids=TEXTS,
+)
+
+
 # What a traceback of PyPy's, or of an interpreter that lacks a name, shows is its own matter;
 # that both ways show the same is what counts.
-@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 class TestAProgramIsRunAsPythonRunsIt:
     @pytest.fixture(autouse=True)
     def _is_for_pypy(self, text):
         if PYPY and text == TEXTS["hook that fails"]:
             pytest.skip("what PyPy prints if a hook fails is its own")
 
+    @each_text
     def test_from_a_file(self, text, tmp_path):
         check_same([written(tmp_path, text), "one", "-two", "--", "--children"], tmp_path)
 
+    @each_text_if_slow
     def test_as_a_module(self, text, tmp_path):
         written(tmp_path, text)
         check_same(["-m", "program", "one", "-two"], tmp_path)
 
+    @each_text_if_slow
     def test_as_text(self, text, tmp_path):
         if not UTF8 and not text.isascii():
             pytest.skip("the encoding of arguments has no such letters")
         check_same(["-c", text, "one", "-two"], tmp_path)
 
+    @each_text_if_slow
     def test_from_standard_input(self, text, tmp_path):
         if "latin-1" in text:
             pytest.skip("python itself has trouble with such a line here")
@@ -242,7 +259,13 @@ def test_what_is_not_there(arguments, tmp_path):
     ],
     ids=" ".join,
 )
-@pytest.mark.parametrize("text", ["show", "warning", "deprecated", "raises"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "show",
+        *(pytest.param(x, marks=pytest.mark.slow) for x in ("warning", "deprecated", "raises")),
+    ],
+)
 def test_options_of_the_interpreter(options, text, tmp_path):
     check_same([written(tmp_path, TEXTS[text])], tmp_path, options=options)
 

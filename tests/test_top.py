@@ -467,7 +467,7 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("to", ["a terminal", "no terminal"])
+@pytest.mark.parametrize("to", ["a terminal", pytest.param("no terminal", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("how", "code"), ENDS.values(), ids=ENDS)
 def test_each_end(how, code, to, tmp_path):
     """While it is drawn all the time."""

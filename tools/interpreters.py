@@ -43,6 +43,15 @@ def is_called(name, wanted):
     return any(f"{part}.".startswith(f"{wanted}.") for part in names)
 
 
+def chosen(only):
+    """Return the interpreters that are called by one of these, or all if there is none."""
+    return {
+        name: path
+        for name, path in interpreters().items()
+        if not only or any(is_called(name, wanted) for wanted in only)
+    }
+
+
 def version_key(name):
     kind, version = name.split()
     return kind, [int("".join(filter(str.isdigit, part)) or 0) for part in version.split(".")]

@@ -31,7 +31,7 @@ from interpreters import interpreters
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 #: Whose README this is: a newcomer has one of these.
-WANTED = ("CPython 3.11.", "CPython 3.13.", "PyPy ")
+WANTED = ("CPython 3.11.", "PyPy ")
 
 #: How the network is reached, in the names of environment variables.
 NETWORK = re.compile(r"PIP_|SSL_CERT_|REQUESTS_CA_BUNDLE$|CURL_CA_BUNDLE$|\w+_proxy$", re.I)

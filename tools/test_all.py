@@ -14,7 +14,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from interpreters import interpreters, is_called
+from interpreters import chosen
 
 
 def backends(name):
@@ -53,11 +53,7 @@ def main():
     arguments.add_argument("--backend", choices=["native", "cffi"])
     arguments.add_argument("--only", action="append", default=[], metavar="3.11")
     known, options = arguments.parse_known_args()
-    found = {
-        name: path
-        for name, path in interpreters().items()
-        if not known.only or any(is_called(name, wanted) for wanted in known.only)
-    }
+    found = chosen(known.only)
     if not found:
         sys.exit("No interpreter was found: install python3 (3.9 or later) or pypy3.")
     results = []
