@@ -523,7 +523,7 @@ def _data(profile: Profile, colours: dict[int, int]) -> str:
 
 
 class _Edge:
-    """All the waits of one thread for another."""
+    """All the waits of one thread for another, or of those of one name for those of another."""
 
     def __init__(self, waiter: str, holder: str) -> None:
         self.waiter, self.holder = waiter, holder
@@ -549,21 +549,26 @@ class _Edge:
         more = f" +{len(rest)}" if rest else ""
         return f"{_time(self.total)} {_cut(first, 26)}{more}"
 
+    def whom(self) -> str:
+        # A wait for a lock that the thread has itself is one to be notified: it has no owner.
+        return f"another {self.holder}" if self.waiter == self.holder else self.holder
+
     def told(self) -> str:
         locks = self.ranked_locks()
         some = ", ".join(f"{lock} ({_time(self.locks[lock])})" for lock in locks[:5])
         more = f" and {len(locks) - 5} more" if len(locks) > 5 else ""
         return (
-            f"{self.waiter} waited for {self.holder}: {_many(self.count, 'time')}, "
+            f"{self.waiter} waited for {self.whom()}: {_many(self.count, 'time')}, "
             f"{_time(self.total)} in all, {_time(self.worst)} at most, for {some}{more}"
         )
 
 
 class _Node:
-    """A thread in the graph: a box, on the left or on the right."""
+    """A thread, or those of one name, in the graph: a box, on the left or on the right."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, threads: int) -> None:
         self.name = name
+        self.threads = f", {threads:,} threads" if threads > 1 else ""
         self.waited = self.kept = 0.0
         self.left = True
         self.y = 0.0  # of the middle
@@ -587,7 +592,9 @@ class _Graph:
         self.has_waits = bool(profile.waits)
         edges: dict[tuple[str, str], _Edge] = {}
         nodes: dict[str, _Node] = {}
+        idents: dict[str, set[int]] = {}
         for wait in profile.waits:
+            idents.setdefault(wait.thread, set()).add(wait.ident)
             if wait.owner is None:
                 if profile.places[wait.place].is_contended:
                     self.unknown += wait.end - wait.begin
@@ -598,8 +605,11 @@ class _Graph:
             edges[key].add(wait)
         self.all = sorted(edges.values(), key=lambda e: (-e.total, e.waiter, e.holder))
         for edge in self.all:
-            nodes.setdefault(edge.waiter, _Node(edge.waiter)).waited += edge.total
-            nodes.setdefault(edge.holder, _Node(edge.holder)).kept += edge.total
+            for name in (edge.waiter, edge.holder):
+                if name not in nodes:
+                    nodes[name] = _Node(name, len(idents.get(name, ())))
+            nodes[edge.waiter].waited += edge.total
+            nodes[edge.holder].kept += edge.total
         ranked = sorted(nodes.values(), key=lambda n: (-n.waited - n.kept, n.name))
         self.threads = len(ranked)
         self.nodes = {node.name: node for node in ranked[:_THREADS]}
@@ -805,7 +815,7 @@ class _Graph:
         x, y, *_ = self._box_of(node)
         waited, kept = _html(_time(node.waited)), _html(_time(node.kept))
         number = list(self.nodes).index(node.name)
-        told = f"{_html(node.name)}: waited {waited}, kept others waiting {kept}"
+        told = f"{_html(node.name + node.threads)}: waited {waited}, kept others waiting {kept}"
         kind = "node dense" if self.is_dense else "node"
         head = (
             f'<g class="{kind}" data-node="{number}"><title>{told}</title>'
@@ -816,15 +826,18 @@ class _Graph:
         if self.is_dense:
             right = f"{x + self.BOX - 12:.1f}"
             return (
-                f'{head}<text x="{left}" y="{node.y + 4:.1f}">{_html(_cut(node.name, 23))}</text>'
+                f'{head}<text x="{left}" y="{node.y + 4:.1f}">{self._name(node, 23)}</text>'
                 f'<text class="small" text-anchor="end" x="{right}" y="{node.y + 4:.1f}">'
                 f"{_html(_time(node.waited if node.left else node.kept))}</text></g>"
             )
         return (
-            f'{head}<text x="{left}" y="{node.y - 4:.1f}">{_html(_cut(node.name, 26))}</text>'
+            f'{head}<text x="{left}" y="{node.y - 4:.1f}">{self._name(node, 26)}</text>'
             f'<text class="small" x="{left}" y="{node.y + 14:.1f}">waited {waited}, '
             f"kept waiting {kept}</text></g>"
         )
+
+    def _name(self, node: _Node, room: int) -> str:
+        return _html(_cut(node.name, room - len(node.threads)) + node.threads)
 
     def _label(
         self, edge: _Edge, points: list[tuple[float, float]], place: tuple[float, float] | None
@@ -857,7 +870,7 @@ class _Graph:
             locks = edge.ranked_locks()
             more = f" and {len(locks) - 3:,} more" if len(locks) > 3 else ""
             yield (
-                f"<tr><td>{_html(edge.waiter)}</td><td>{_html(edge.holder)}</td>"
+                f"<tr><td>{_html(edge.waiter)}</td><td>{_html(edge.whom())}</td>"
                 f"<td>{_html(', '.join(locks[:3]) + more)}</td>"
                 f'<td class="n">{edge.count:,}</td>'
                 f'<td class="n">{_number(*_split(edge.total))}</td>'

@@ -509,6 +509,23 @@ def test_the_graph_has_a_line_for_each_two():
     assert "waited 600 ms, kept waiting 50.0 ms" in read.text
 
 
+def test_threads_of_one_name_are_one_box():
+    waits = [
+        FEW_WAITS[0]._replace(ident=n, thread="worker", owner=owner)
+        for n in range(12)
+        for owner in ("worker", "MainThread")
+    ]
+    text = page(FEW._replace(waits=waits))
+    read = Reader(text)
+    assert len(read.with_class("node")) == 2 and len(read.with_class("edge")) == 2
+    assert "worker waited for another worker: 12 times, 2.40 s in all" in read.text
+    assert "worker another worker a 12" in read.text
+    assert "worker waited for MainThread: 12 times" in read.text
+    assert text.count(">worker, 12 threads</text>") == 1
+    assert "worker, 12 threads: waited 4.80 s, kept others waiting 2.40 s" in read.text
+    assert "MainThread, " not in read.text
+
+
 def test_the_wider_the_longer():
     read = Reader(page(FEW))
     widths = [float(attrs["stroke-width"]) for attrs in read.with_class("line")]
