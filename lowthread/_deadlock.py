@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import sys
 from collections import namedtuple
-from types import GetSetDescriptorType
 
 from lowthread._arguments import FOREVER
 from lowthread._builtin import unannotated
@@ -20,7 +19,7 @@ from lowthread._interpreter import _get_main_thread_ident
 from lowthread._load import ffi, lib, native
 from lowthread._never import can_be_released_by_a_handler, is_last_thread
 from lowthread._order import is_noted_where, where_taken
-from lowthread._places import address_of, place_of_lock
+from lowthread._places import place_of_lock
 from lowthread._reaction import check_reaction, is_taken_back, react, report_with
 from lowthread._state import (
     KINDS,
@@ -42,6 +41,7 @@ from lowthread._state import (
     seen_waits,
     stack_of,
 )
+from lowthread._taken import taken_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def _find(me: int, mine: Wait, now: int) -> Deadlock | None:
         return None
     if not native:
         frame = sys._getframe(1)
-        _notes[me] = mine.since, stack_of(frame), _taken_in(frame)
+        _notes[me] = mine.since, stack_of(frame), taken_in(frame)
     once = _Graph(me, mine)
     found = _stuck(once, me)
     if found is None:
@@ -305,7 +305,7 @@ def _notes_of(waits: list[Wait]) -> dict[int, tuple[list[str], dict[int, str]]]:
     if native:
         frames = frames_of_threads()
         found = {w.waiter: frames[w.waiter] for w in waits if w.waiter in frames}
-        return {ident: (stack_of(f), _taken_in(f)) for ident, f in found.items()}
+        return {ident: (stack_of(f), taken_in(f)) for ident, f in found.items()}
     notes = {w.waiter: _notes.get(w.waiter) for w in waits}
     return {w.waiter: n[1:] for w in waits for n in [notes[w.waiter]] if n and n[0] == w.since}
 
@@ -342,11 +342,11 @@ def _tell(
             verb = {"lock": "taken by", "RLock": "held by", "thread": "that is"}[KINDS[wait.kind]]
             thread = f"thread {say_thread(owner, names.get(owner))}"
             yield f", {verb} {'itself' if owner == wait.waiter else thread}"
-            place = where_taken(owner, wait.lock)
-            if place is None and owner in notes:
-                place = notes[owner][1].get(wait.lock)
-            yield f" in {place}" if place else ""
-            if place is None and is_cycle and wait.kind != lib.LT_FOR_THREAD:
+            noted = where_taken(owner, wait.lock)
+            _, taken = notes.get(owner, ((), {}))
+            place = f" in {noted}" if noted else taken.get(wait.lock, "")
+            yield place
+            if place[:3] != " in" and is_cycle and wait.kind != lib.LT_FOR_THREAD:
                 is_hint_due = not is_noted_where()
             if owner == wait.waiter and wait.kind == lib.LT_FOR_LOCK:
                 yield TO_BE_NOTIFIED
@@ -367,123 +367,3 @@ def _tell(
             yield from rough[wait.waiter]
         else:
             yield ": its stack is not known\n"
-
-
-# ---- where a thread took what it has ----
-
-
-def _taken_in(frame: FrameType | None) -> dict[int, str]:
-    """Return the places of the `with` statements that a stack is in, by their locks' addresses."""
-    places: dict[int, str] = {}
-    while frame is not None:
-        for node in _with_statements(frame):
-            for item in node.items:
-                found = _evaluate(item.context_expr, frame)
-                for thing in (found, *_attributes(found)):
-                    address = address_of(thing)
-                    if address is not None:
-                        code = frame.f_code
-                        place = f'File "{code.co_filename}", line {node.lineno}, in {code.co_name}'
-                        places.setdefault(address, place)
-        frame = frame.f_back
-    return places
-
-
-_trees: dict[str, list[Any]] = {}
-
-
-def _with_statements(frame: FrameType) -> list[Any]:
-    """Return the `with` statements in whose bodies a frame is, or which it is entering."""
-    import ast
-    import linecache
-    import warnings
-
-    name = frame.f_code.co_filename
-    if name.startswith("<"):  # others may have the same name
-        return []
-    if name not in _trees:
-        try:
-            with warnings.catch_warnings():  # they were told when it was compiled
-                warnings.simplefilter("ignore")
-                tree = ast.parse("".join(linecache.getlines(name, frame.f_globals)))
-        except Exception as error:  # it is no source, or the program's own loader raises
-            if is_of_a_handler(error):
-                raise
-            tree = ast.Module([], [])
-        _trees[name] = [n for n in ast.walk(tree) if isinstance(n, (ast.With, ast.AsyncWith))]
-    line = frame.f_lineno
-    return [n for n in _trees[name] if n.body[0].lineno <= line <= (n.end_lineno or 0)]
-
-
-_MISSING = object()
-
-
-def _evaluate(node: Any, frame: FrameType) -> Any:
-    """Return what an expression is, without running the program's code; of those it knows.
-
-    Names, attributes, items of lists, tuples and dicts, and sums and remainders as their indices.
-    """
-    import ast
-
-    if isinstance(node, ast.Name):
-        for names in (frame.f_locals, frame.f_globals):
-            # Not what a program gave to exec(), which may do anything.
-            if type(names).__name__ in ("dict", "FrameLocalsProxy") and node.id in names:
-                return names[node.id]
-    if isinstance(node, ast.Attribute):
-        owner = _evaluate(node.value, frame)
-        return _attributes_of(owner).get(node.attr, _MISSING)
-    if isinstance(node, ast.Constant):
-        return node.value
-    if isinstance(node, ast.BinOp):
-        return _calculate(node.op, _evaluate(node.left, frame), _evaluate(node.right, frame))
-    if isinstance(node, ast.Subscript):
-        return _item(_evaluate(node.value, frame), _evaluate(node.slice, frame))
-    return _MISSING
-
-
-def _calculate(operation: Any, left: object, right: object) -> object:
-    import ast
-
-    if type(left) is int and type(right) is int:
-        if isinstance(operation, ast.Add):
-            return left + right
-        if isinstance(operation, ast.Sub):
-            return left - right
-        if isinstance(operation, ast.Mod) and right:
-            return left % right
-    return _MISSING
-
-
-def _item(container: object, key: object) -> object:
-    if type(container) in (list, tuple) and type(key) is int:
-        items: Any = container
-        return items[key] if -len(items) <= key < len(items) else _MISSING
-    if type(container) is dict and type(key) in (int, str):
-        try:
-            items = list(container.items())
-        except RuntimeError:  # another thread changes it
-            return _MISSING
-        # One by one, as keys of other types may have an __eq__ of their own.
-        for other, item in items:
-            if type(other) is type(key) and other == key:
-                return item
-    return _MISSING
-
-
-def _attributes_of(thing: object) -> dict[str, Any]:
-    if thing is _MISSING or issubclass(type(thing), type):
-        return {}
-    for cls in type(thing).__mro__:
-        if "__dict__" in vars(cls):
-            descriptor = vars(cls)["__dict__"]
-            if type(descriptor) is not GetSetDescriptorType:  # the program's own
-                return {}
-            found = descriptor.__get__(thing)
-            return found if type(found) is dict else {}
-    return {}
-
-
-def _attributes(thing: object) -> list[Any]:
-    """Return what is in a thing that may have a lock, such as a `threading.Condition`."""
-    return list(_attributes_of(thing).values())

@@ -119,6 +119,42 @@ quit_later()
     assert "--lock-order" not in process.err
 
 
+def test_calls_of_acquire_may_have_taken_it(tmp_path):
+    """What is below, or in another function, has not."""
+    script = tmp_path / "program.py"
+    script.write_text(
+        BEGIN
+        + """
+a, b = threading.Condition(), threading.Lock()
+def one():
+    def other():
+        a.acquire()
+    a.acquire()
+    a.release()
+    a.acquire()  # the first
+    both.wait()
+    b.acquire()
+    a.acquire()
+def two():
+    take()
+    both.wait()
+    a.acquire()
+def take():
+    b.acquire()  # from elsewhere
+start(one), start(two)
+quit_later()
+"""
+    )
+    process = run_script(script)
+    line = 1 + script.read_text().splitlines().index("    a.acquire()  # the first")
+    found = re.findall(r'  thread "(\w+)" .* by thread "(?:\w+)" \(\w+\)(.*)', process.err)
+    assert dict(found) == {
+        "two": f', probably in File "{script}", line {line}, in one',
+        "one": "",
+    }
+    assert "--lock-order" in process.err
+
+
 @pytest.mark.parametrize("kind", ["Lock", "RLock"])
 def test_raise_ends_one_wait(kind):
     text = said(

@@ -1,0 +1,178 @@
+"""Where a thread took the locks that it has, as far as its stack and the source tell.
+
+It is in the body of the `with` statements that it has entered; and what it has taken by a call of
+`acquire` that it is past, it may have taken there.
+"""
+
+from __future__ import annotations
+
+from types import GetSetDescriptorType
+
+from lowthread._hooks import is_of_a_handler
+from lowthread._places import address_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+    from typing import Any
+
+
+def taken_in(frame: FrameType | None) -> dict[int, str]:
+    """Return where a thread with this stack took what it has, by the locks' addresses.
+
+    Each as it continues a sentence: " in File ..." or ", probably in File ...".
+    """
+    certain: dict[int, str] = {}
+    probable: dict[int, str] = {}
+    while frame is not None:
+        code = frame.f_code
+        for places, how, nodes in (
+            (certain, " in", _entered(frame)),
+            (probable, ", probably in", _called(frame)),
+        ):
+            for line, expression in nodes:
+                found = _evaluate(expression, frame)
+                for thing in (found, *_attributes(found)):
+                    address = address_of(thing)
+                    if address is not None:
+                        place = f'File "{code.co_filename}", line {line}, in {code.co_name}'
+                        places.setdefault(address, f"{how} {place}")
+        frame = frame.f_back
+    return {**probable, **certain}
+
+
+def _entered(frame: FrameType) -> Iterator[tuple[int, Any]]:
+    """Return the line and the expression of each `with` statement that a frame is in."""
+    line = frame.f_lineno
+    for node in _parsed(frame)[0]:
+        if node.body[0].lineno <= line <= (node.end_lineno or 0):
+            for item in node.items:
+                yield node.lineno, item.context_expr
+
+
+def _called(frame: FrameType) -> Iterator[tuple[int, Any]]:
+    """Return the line and the object of each call of `acquire` above where a frame is.
+
+    The last comes first.
+    """
+    code, line = frame.f_code, frame.f_lineno
+    for node, function in reversed(_parsed(frame)[1]):
+        name, first, last = function or ("<module>", 0, line)
+        if name == code.co_name and first <= code.co_firstlineno <= node.lineno < line <= last:
+            yield node.lineno, node.func.value
+
+
+#: Of each file, the `with` statements, and the calls of `acquire` with the functions they are in:
+#: name, line, last line; or None.
+_trees: dict[str, tuple[list[Any], list[tuple[Any, tuple[str, int, int] | None]]]] = {}
+
+
+def _parsed(frame: FrameType) -> tuple[list[Any], list[tuple[Any, tuple[str, int, int] | None]]]:
+    import ast
+    import linecache
+    import warnings
+
+    name = frame.f_code.co_filename
+    if name.startswith("<"):  # others may have the same name
+        return [], []
+    if name not in _trees:
+        try:
+            with warnings.catch_warnings():  # they were told when it was compiled
+                warnings.simplefilter("ignore")
+                tree = ast.parse("".join(linecache.getlines(name, frame.f_globals)))
+        except Exception as error:  # it is no source, or the program's own loader raises
+            if is_of_a_handler(error):
+                raise
+            tree = ast.Module([], [])
+        statements = [n for n in ast.walk(tree) if isinstance(n, (ast.With, ast.AsyncWith))]
+        _trees[name] = statements, sorted(_calls(tree), key=lambda call: call[0].lineno)
+    return _trees[name]
+
+
+def _calls(tree: Any) -> Iterator[tuple[Any, tuple[str, int, int] | None]]:
+    import ast
+
+    nodes: list[tuple[Any, tuple[str, int, int] | None]] = [(tree, None)]
+    while nodes:
+        node, function = nodes.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            first = min(n.lineno for n in (node, *node.decorator_list))
+            function = node.name, first, node.end_lineno or 0
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "acquire":
+            yield node, function
+        nodes += ((child, function) for child in ast.iter_child_nodes(node))
+
+
+_MISSING = object()
+
+
+def _evaluate(node: Any, frame: FrameType) -> Any:
+    """Return what an expression is, without running the program's code; of those it knows.
+
+    Names, attributes, items of lists, tuples and dicts, and sums and remainders as their indices.
+    """
+    import ast
+
+    if isinstance(node, ast.Name):
+        for names in (frame.f_locals, frame.f_globals):
+            # Not what a program gave to exec(), which may do anything.
+            if type(names).__name__ in ("dict", "FrameLocalsProxy") and node.id in names:
+                return names[node.id]
+    if isinstance(node, ast.Attribute):
+        owner = _evaluate(node.value, frame)
+        return _attributes_of(owner).get(node.attr, _MISSING)
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.BinOp):
+        return _calculate(node.op, _evaluate(node.left, frame), _evaluate(node.right, frame))
+    if isinstance(node, ast.Subscript):
+        return _item(_evaluate(node.value, frame), _evaluate(node.slice, frame))
+    return _MISSING
+
+
+def _calculate(operation: Any, left: object, right: object) -> object:
+    import ast
+
+    if type(left) is int and type(right) is int:
+        if isinstance(operation, ast.Add):
+            return left + right
+        if isinstance(operation, ast.Sub):
+            return left - right
+        if isinstance(operation, ast.Mod) and right:
+            return left % right
+    return _MISSING
+
+
+def _item(container: object, key: object) -> object:
+    if type(container) in (list, tuple) and type(key) is int:
+        items: Any = container
+        return items[key] if -len(items) <= key < len(items) else _MISSING
+    if type(container) is dict and type(key) in (int, str):
+        try:
+            items = list(container.items())
+        except RuntimeError:  # another thread changes it
+            return _MISSING
+        # One by one, as keys of other types may have an __eq__ of their own.
+        for other, item in items:
+            if type(other) is type(key) and other == key:
+                return item
+    return _MISSING
+
+
+def _attributes_of(thing: object) -> dict[str, Any]:
+    if thing is _MISSING or issubclass(type(thing), type):
+        return {}
+    for cls in type(thing).__mro__:
+        if "__dict__" in vars(cls):
+            descriptor = vars(cls)["__dict__"]
+            if type(descriptor) is not GetSetDescriptorType:  # the program's own
+                return {}
+            found = descriptor.__get__(thing)
+            return found if type(found) is dict else {}
+    return {}
+
+
+def _attributes(thing: object) -> list[Any]:
+    """Return what is in a thing that may have a lock, such as a `threading.Condition`."""
+    return list(_attributes_of(thing).values())
