@@ -14,7 +14,7 @@ from collections import namedtuple
 from lowthread._arguments import FOREVER
 from lowthread._builtin import unannotated
 from lowthread._check import is_inside, look_after
-from lowthread._hooks import is_of_a_handler, report_or_raise
+from lowthread._hooks import report_or_raise
 from lowthread._interpreter import _get_main_thread_ident
 from lowthread._load import ffi, lib, native
 from lowthread._never import can_be_released_by_a_handler, is_last_thread
