@@ -59,6 +59,9 @@ def instructions(folder, row, times=TIMES):
     if "\n" not in statement and "; " in statement:
         statement = statement.replace("; ", "\n        ")
     program = PROGRAM.format(imports=imports, setup=setup, statement=statement)
+    env = {**os.environ, "PYTHONHASHSEED": "0", "LOWTHREAD_BACKEND": "native"}
+    # Before they are counted, what has to be compiled is.
+    subprocess.run([sys.executable, "-c", program, "1"], cwd=folder, env=env, check=True)
     counts = []
     for repeated in (BEFORE, BEFORE + times):
         # The folder by the environment: where the sizes of what is there differ, so does the sum.
@@ -68,7 +71,7 @@ def instructions(folder, row, times=TIMES):
                 *(sys.executable, "-c", program, str(repeated)),
             ],
             cwd=folder,
-            env={**os.environ, "PYTHONHASHSEED": "0", "LOWTHREAD_BACKEND": "native"},
+            env=env,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
