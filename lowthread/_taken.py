@@ -6,6 +6,7 @@ It is in the body of the `with` statements that it has entered; and what it has 
 
 from __future__ import annotations
 
+from sys import _getframe
 from types import GetSetDescriptorType
 
 from lowthread._hooks import is_of_a_handler
@@ -44,7 +45,7 @@ def taken_in(frame: FrameType | None) -> dict[int, str]:
 
 def _entered(frame: FrameType) -> Iterator[tuple[int, Any]]:
     """Return the line and the expression of each `with` statement that a frame is in."""
-    line = frame.f_lineno
+    line = frame.f_lineno or 0  # some instructions are of no line
     for node in _parsed(frame)[0]:
         if node.body[0].lineno <= line <= (node.end_lineno or 0):
             for item in node.items:
@@ -56,7 +57,7 @@ def _called(frame: FrameType) -> Iterator[tuple[int, Any]]:
 
     The last comes first.
     """
-    code, line = frame.f_code, frame.f_lineno
+    code, line = frame.f_code, frame.f_lineno or 0
     for node, function in reversed(_parsed(frame)[1]):
         name, first, last = function or ("<module>", 0, line)
         if name == code.co_name and first <= code.co_firstlineno <= node.lineno < line <= last:
@@ -99,12 +100,20 @@ def _calls(tree: Any) -> Iterator[tuple[Any, tuple[str, int, int] | None]]:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             first = min(n.lineno for n in (node, *node.decorator_list))
             function = node.name, first, node.end_lineno or 0
+        elif isinstance(node, ast.Lambda):
+            function = "<lambda>", node.lineno, node.end_lineno or 0
         elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "acquire":
             yield node, function
         nodes += ((child, function) for child in ast.iter_child_nodes(node))
 
 
 _MISSING = object()
+
+# What the interpreter itself knows of a class: its metaclass may be the program's own.
+_mro_of = type.__dict__["__mro__"].__get__
+_names_of = type.__dict__["__dict__"].__get__
+#: A dict, and what a function's names are in since 3.13.
+_OF_FRAMES = (dict, type((lambda: _getframe().f_locals)()))
 
 
 def _evaluate(node: Any, frame: FrameType) -> Any:
@@ -116,12 +125,11 @@ def _evaluate(node: Any, frame: FrameType) -> Any:
 
     if isinstance(node, ast.Name):
         for names in (frame.f_locals, frame.f_globals):
-            # Not what a program gave to exec(), which may do anything.
-            if type(names).__name__ in ("dict", "FrameLocalsProxy") and node.id in names:
-                return names[node.id]
+            found = _item(names, node.id)
+            if found is not _MISSING:
+                return found
     if isinstance(node, ast.Attribute):
-        owner = _evaluate(node.value, frame)
-        return _attributes_of(owner).get(node.attr, _MISSING)
+        return _attribute(_evaluate(node.value, frame), node.attr)
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.BinOp):
@@ -148,24 +156,46 @@ def _item(container: object, key: object) -> object:
     if type(container) in (list, tuple) and type(key) is int:
         items: Any = container
         return items[key] if -len(items) <= key < len(items) else _MISSING
-    if type(container) is dict and type(key) in (int, str):
-        try:
-            items = list(container.items())
-        except RuntimeError:  # another thread changes it
-            return _MISSING
+    if type(key) in (int, str):
         # One by one, as keys of other types may have an __eq__ of their own.
-        for other, item in items:
+        for other, item in _items(container):
             if type(other) is type(key) and other == key:
                 return item
     return _MISSING
 
 
+def _items(names: Any) -> list[tuple[Any, Any]]:
+    """Return what is in a dict or in the names of a frame.
+
+    Nothing of what a program gave to exec(), say, which may do anything.
+    """
+    if type(names) in _OF_FRAMES:
+        try:
+            return list(names.items())
+        except RuntimeError:  # another thread changes it
+            pass
+    return []
+
+
+def _attribute(thing: object, name: str) -> object:
+    attributes = _attributes_of(thing)
+    found = _item(attributes, name)
+    if found is _MISSING and name[:2] == "__":  # it has the name of its class, unless of two
+        found, *others = [
+            value
+            for key, value in _items(attributes)
+            if type(key) is str and key[0:1] == "_" != key[1:2] and key.endswith(name)
+        ] or [_MISSING]
+        return _MISSING if others else found
+    return found
+
+
 def _attributes_of(thing: object) -> dict[str, Any]:
     if thing is _MISSING or issubclass(type(thing), type):
         return {}
-    for cls in type(thing).__mro__:
-        if "__dict__" in vars(cls):
-            descriptor = vars(cls)["__dict__"]
+    for cls in _mro_of(type(thing)):
+        descriptor = _names_of(cls).get("__dict__")
+        if descriptor is not None:
             if type(descriptor) is not GetSetDescriptorType:  # the program's own
                 return {}
             found = descriptor.__get__(thing)
@@ -175,4 +205,4 @@ def _attributes_of(thing: object) -> dict[str, Any]:
 
 def _attributes(thing: object) -> list[Any]:
     """Return what is in a thing that may have a lock, such as a `threading.Condition`."""
-    return list(_attributes_of(thing).values())
+    return [value for _, value in _items(_attributes_of(thing))]

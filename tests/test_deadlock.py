@@ -132,6 +132,7 @@ def one():
     a.acquire()
     a.release()
     a.acquire()  # the first
+    third = lambda: a.acquire()
     both.wait()
     b.acquire()
     a.acquire()
@@ -153,6 +154,104 @@ quit_later()
         "one": "",
     }
     assert "--lock-order" in process.err
+
+
+@pytest.mark.parametrize(
+    "statement", ["with self.__lock:\n            ", "self.__lock.acquire()\n        "]
+)
+def test_a_private_name(statement, tmp_path):
+    script = tmp_path / "program.py"
+    script.write_text(
+        BEGIN
+        + f"""
+other = threading.Lock()
+class Account:
+    def __init__(self):
+        self.__lock = threading.Lock()
+    def one(self):
+        {statement}both.wait(); self.then(other)
+    def two(self):
+        with other: both.wait(); self.then(self.__lock)
+    def then(self, lock):
+        with lock: pass
+account = Account()
+start(account.one), start(account.two)
+quit_later()
+"""
+    )
+    err = run_script(script).err
+    line = re.search(r'taken by thread "one" .* in File ".*", line (\d+), in one', err)[1]
+    assert "self.__lock" in script.read_text().splitlines()[int(line) - 1]
+
+
+HOSTILE = {
+    "a metaclass": """
+class Meta(type):
+    def __getattribute__(cls, name): asked.append(name); raise RuntimeError(name)
+class Thing(metaclass=Meta):
+    def acquire(self): pass
+it = type.__call__(Thing)
+""",
+    "an attribute": """
+class Name(str):
+    def __eq__(self, other): asked.append(other); raise RuntimeError(other)
+    def __hash__(self): return hash("acquire")
+class Holder:
+    def acquire(self): pass
+class Thing: pass
+thing = Thing()
+it = Holder()
+it.__dict__[Name("x")] = 1
+thing.__dict__[Name("x")] = it
+""",
+    "a line that is none": """
+class Thing:
+    def __del__(self): wait_for_b()
+    def acquire(self): pass
+it = Thing()
+""",
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_no_code_of_the_program_runs(what, tmp_path):
+    """Whatever it is of which `acquire` has been called; and wherever it waits."""
+    expression = "thing.acquire" if what == "an attribute" else "it"
+    script = tmp_path / "program.py"
+    script.write_text(
+        BEGIN
+        + f"""
+a, b, asked = threading.Lock(), threading.Lock(), []
+def wait_for_b():
+    b.acquire()
+{HOSTILE[what]}
+def one():
+    a.acquire()
+    if {what == "a line that is none"}:
+        try:
+            both.wait()
+            1 / 0
+        except ArithmeticError as error:
+            error = Thing()
+            raise KeyError
+    if 0: {expression}.acquire()
+    both.wait()
+    del asked[:]
+    wait_for_b()
+def two():
+    b.acquire()
+    both.wait()
+    a.acquire()
+start(one), start(two)
+while not lowthread._deadlock._found: time.sleep(0.01)
+print(asked, flush=True)
+quit_later()
+"""
+    )
+    process = run_script(script)
+    assert process.out == "[]\n"
+    assert process.err.count("found what looks like a deadlock") == 1, process.err
+    assert "ignored" not in process.err
 
 
 @pytest.mark.parametrize("kind", ["Lock", "RLock"])
