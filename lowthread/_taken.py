@@ -112,8 +112,14 @@ _MISSING = object()
 # What the interpreter itself knows of a class: its metaclass may be the program's own.
 _mro_of = type.__dict__["__mro__"].__get__
 _names_of = type.__dict__["__dict__"].__get__
+
+
+def _names() -> Any:
+    return _getframe().f_locals
+
+
 #: A dict, and what a function's names are in since 3.13.
-_OF_FRAMES = (dict, type((lambda: _getframe().f_locals)()))
+_OF_FRAMES = (dict, type(_names()))
 
 
 def _evaluate(node: Any, frame: FrameType) -> Any:
