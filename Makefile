@@ -346,7 +346,7 @@ docs-test: docs
 
 # Makes dist/ anew: the sdist, the wheels, and each tested where it is installed.
 dist: .venv-dist/ready
-	@.venv-dist/bin/python tools/dist.py $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(TESTS),-- $(TESTS))
+	@.venv-dist/bin/python tools/dist.py $(if $(QUICK),--quick) $(ONLY:%=--only %) $(if $(TESTS),-- $(TESTS))
 
 # ---- types ----
 

@@ -345,12 +345,12 @@ def _tell(
             noted = where_taken(owner, wait.lock)
             _, taken = notes.get(owner, ((), {}))
             place = f" in {noted}" if noted else taken.get(wait.lock, "")
+            is_probable = not place.startswith(" in")
             if owner == wait.waiter and wait.kind == lib.LT_FOR_LOCK:
                 # It is most often by threading.Condition: of where, nothing need be guessed.
-                yield (place if place[:3] == " in" else "") + TO_BE_NOTIFIED
-            else:
-                yield place
-            if place[:3] != " in" and is_cycle and wait.kind != lib.LT_FOR_THREAD:
+                place = ("" if is_probable else place) + TO_BE_NOTIFIED
+            yield place
+            if is_probable and is_cycle and wait.kind != lib.LT_FOR_THREAD:
                 is_hint_due = not is_noted_where()
         elif is_lost(wait):
             yield f", {LOST}"

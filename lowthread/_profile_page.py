@@ -566,9 +566,10 @@ class _Edge:
 class _Node:
     """A thread, or those of one name, in the graph: a box, on the left or on the right."""
 
-    def __init__(self, name: str, threads: int) -> None:
+    def __init__(self, name: str, waiters: int) -> None:
         self.name = name
-        self.threads = f", {threads:,} threads" if threads > 1 else ""
+        # Those that only had locks are known by name.
+        self.waiters = f", {waiters:,} that waited" if waiters > 1 else ""
         self.waited = self.kept = 0.0
         self.left = True
         self.y = 0.0  # of the middle
@@ -815,7 +816,7 @@ class _Graph:
         x, y, *_ = self._box_of(node)
         waited, kept = _html(_time(node.waited)), _html(_time(node.kept))
         number = list(self.nodes).index(node.name)
-        told = f"{_html(node.name + node.threads)}: waited {waited}, kept others waiting {kept}"
+        told = f"{_html(node.name + node.waiters)}: waited {waited}, kept others waiting {kept}"
         kind = "node dense" if self.is_dense else "node"
         head = (
             f'<g class="{kind}" data-node="{number}"><title>{told}</title>'
@@ -837,7 +838,7 @@ class _Graph:
         )
 
     def _name(self, node: _Node, room: int) -> str:
-        return _html(_cut(node.name, room - len(node.threads)) + node.threads)
+        return _html(_cut(node.name, room - len(node.waiters)) + node.waiters)
 
     def _label(
         self, edge: _Edge, points: list[tuple[float, float]], place: tuple[float, float] | None

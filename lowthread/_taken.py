@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
+    Call = tuple[Any, tuple[str, int, int]]
+
 
 def taken_in(frame: FrameType | None) -> dict[int, str]:
     """Return where a thread with this stack took what it has, by the locks' addresses.
@@ -59,17 +61,17 @@ def _called(frame: FrameType) -> Iterator[tuple[int, Any]]:
     """
     code, line = frame.f_code, frame.f_lineno or 0
     for node, function in reversed(_parsed(frame)[1]):
-        name, first, last = function or ("<module>", 0, line)
+        name, first, last = function
         if name == code.co_name and first <= code.co_firstlineno <= node.lineno < line <= last:
             yield node.lineno, node.func.value
 
 
 #: Of each file, the `with` statements, and the calls of `acquire` with the functions they are in:
-#: name, line, last line; or None.
-_trees: dict[str, tuple[list[Any], list[tuple[Any, tuple[str, int, int] | None]]]] = {}
+#: name, first line, last line.
+_trees: dict[str, tuple[list[Any], list[Call]]] = {}
 
 
-def _parsed(frame: FrameType) -> tuple[list[Any], list[tuple[Any, tuple[str, int, int] | None]]]:
+def _parsed(frame: FrameType) -> tuple[list[Any], list[Call]]:
     import ast
     import linecache
     import warnings
@@ -91,10 +93,10 @@ def _parsed(frame: FrameType) -> tuple[list[Any], list[tuple[Any, tuple[str, int
     return _trees[name]
 
 
-def _calls(tree: Any) -> Iterator[tuple[Any, tuple[str, int, int] | None]]:
+def _calls(tree: Any) -> Iterator[Call]:
     import ast
 
-    nodes: list[tuple[Any, tuple[str, int, int] | None]] = [(tree, None)]
+    nodes: list[Call] = [(tree, ("<module>", 0, 1 << 60))]
     while nodes:
         node, function = nodes.pop()
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):

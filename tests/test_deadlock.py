@@ -7,7 +7,7 @@ import sys
 import threading
 
 import pytest
-from conftest import LONG, ROOT, run_lowthread, run_script
+from conftest import LONG, PYPY, ROOT, run_lowthread, run_script
 
 import lowthread
 
@@ -213,7 +213,17 @@ it = Thing()
 }
 
 
-@pytest.mark.parametrize("what", HOSTILE)
+# Elsewhere an object does not end with the last reference to it, and every line is one.
+COUNTS_REFERENCES = pytest.mark.skipif(PYPY, reason="nothing runs where an `except` clause ends")
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(x, marks=COUNTS_REFERENCES if x == "a line that is none" else ())
+        for x in HOSTILE
+    ],
+)
 def test_no_code_of_the_program_runs(what, tmp_path):
     """Whatever it is of which `acquire` has been called; and wherever it waits."""
     expression = "thing.acquire" if what == "an attribute" else "it"
@@ -428,6 +438,7 @@ lowthread.detect_deadlocks(0.1, leave)
             count == 1 and "lowthread: the only thread waits for ever\n" in text
         )
         assert "its stack is not known" not in text
+        assert "probably" not in text  # of who waits to be notified it is known
         return text
 
     def test_a_lock_that_the_only_thread_has(self):

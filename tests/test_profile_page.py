@@ -521,8 +521,8 @@ def test_threads_of_one_name_are_one_box():
     assert "worker waited for another worker: 12 times, 2.40 s in all" in read.text
     assert "worker another worker a 12" in read.text
     assert "worker waited for MainThread: 12 times" in read.text
-    assert text.count(">worker, 12 threads</text>") == 1
-    assert "worker, 12 threads: waited 4.80 s, kept others waiting 2.40 s" in read.text
+    assert text.count(">worker, 12 that waited</text>") == 1
+    assert "worker, 12 that waited: waited 4.80 s, kept others waiting 2.40 s" in read.text
     assert "MainThread, " not in read.text
 
 

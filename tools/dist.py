@@ -26,7 +26,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from interpreters import interpreters, is_called
+from interpreters import chosen, interpreters
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
@@ -243,12 +243,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="without the slow tests")
     parser.add_argument(
-        "--only", metavar="VERSION", help="with interpreters of this kind or version only"
+        "--only",
+        action="append",
+        default=[],
+        metavar="VERSION",
+        help="with interpreters of this kind or version only",
     )
     parser.add_argument("--no-tests", action="store_true", help="build and check")
     parser.add_argument("tests", nargs=argparse.REMAINDER, help="and options of pytest")
     arguments = parser.parse_args()
-    found = interpreters()
+    found, wanted = interpreters(), chosen(arguments.only)
     options = [o for o in arguments.tests if o != "--"]
     options = [*options, *(["-m", "not slow"] if arguments.quick else [])]
     with tempfile.TemporaryDirectory(prefix="lowthread-dist-") as temporary:
@@ -259,9 +263,6 @@ def main():
         check(sdist)
         if arguments.no_tests:
             return
-        wanted = {n: p for n, p in found.items() if is_called(n, arguments.only or n.split()[0])}
-        if not wanted:
-            sys.exit(f"there is no interpreter {arguments.only}: there are {', '.join(found)}")
         passed = []
         for number, (name, python) in enumerate(wanted.items()):
             test_pip_install(name, python, sdist, folder / f"pip-{number}")

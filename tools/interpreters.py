@@ -7,6 +7,7 @@ import glob
 import os
 import shutil
 import subprocess
+import sys
 
 WHO = """
 import platform, sys
@@ -44,12 +45,17 @@ def is_called(name, wanted):
 
 
 def chosen(only):
-    """Return the interpreters that are called by one of these, or all if there is none."""
-    return {
-        name: path
-        for name, path in interpreters().items()
-        if not only or any(is_called(name, wanted) for wanted in only)
-    }
+    """Return the interpreters that are called by one of these, or all if it is empty.
+
+    Exits if there is none at all, or none that is called so.
+    """
+    found = interpreters()
+    if not found:
+        sys.exit("No interpreter was found: install python3 (3.9 or later) or pypy3.")
+    for wanted in only:
+        if not any(is_called(name, wanted) for name in found):
+            sys.exit(f"There is no interpreter {wanted}: there are {', '.join(found)}.")
+    return {n: p for n, p in found.items() if not only or any(is_called(n, w) for w in only)}
 
 
 def version_key(name):

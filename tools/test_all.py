@@ -54,8 +54,6 @@ def main():
     arguments.add_argument("--only", action="append", default=[], metavar="3.11")
     known, options = arguments.parse_known_args()
     found = chosen(known.only)
-    if not found:
-        sys.exit("No interpreter was found: install python3 (3.9 or later) or pypy3.")
     results = []
     for name, path in found.items():
         build = ["make", "--no-print-directory", "build", f"PYTHON={path}", *options]
@@ -67,6 +65,8 @@ def main():
                 if known.backend in (None, backend)
             ]
         results += [run.result() for run in runs]
+    if not results:
+        sys.exit(f"None of {', '.join(found)} has the backend {known.backend}.")
     sys.exit(not all(results))
 
 
