@@ -41,7 +41,7 @@ from lowthread._state import (
     seen_waits,
     stack_of,
 )
-from lowthread._taken import taken_in
+from lowthread._taken import is_taken_again, taken_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,6 +92,9 @@ _next_looks: dict[int, tuple[int, int]] = {}
 # where it took what it has, as of its last look.
 _notes: dict[int, tuple[int, list[str], dict[int, str]]] = {}
 
+# By thread: since when it waits for what it took itself, by a `with` statement that it is in.
+_again: dict[int, int] = {}
+
 # Who looks, and in which call.
 _looking: dict[int, FrameType] = {}
 
@@ -100,6 +103,7 @@ def _after_fork_in_child() -> None:
     _looking.clear()
     _next_looks.clear()
     _notes.clear()
+    _again.clear()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
@@ -125,8 +129,9 @@ def detect_deadlocks(
     thread no signal handlers that could end its wait. The latter on Linux only. Waits that had
     begun before this was called are found, but do not look.
 
-    Not among them is a thread that waits for a `lock` which it took itself, since that is how
-    `threading.Condition` waits, and so `Event`, `Semaphore`, `Barrier` and `queue.Queue`.
+    Of threads that wait for a `lock` which they took themselves, found are those that are in the
+    body of its `with` statement, or its `threading.Condition`'s. Others are not: that is how a
+    `Condition` waits, and so `Event`, `Semaphore`, `Barrier` and `queue.Queue`.
 
     Raises ValueError for a time that is not positive or another word; TypeError for anything else.
     """
@@ -203,6 +208,10 @@ class _Graph:
             path.append(owner)
         return path, None
 
+    def is_again(self, ident: int) -> bool:
+        """Return whether one waits for itself, and not as a `Condition` does."""
+        return ident in _again and _again[ident] == self.since(ident)
+
     def all_threads(self) -> list[int] | None:
         """Return all threads, if there is none that could end any of their waits."""
         if self.idents != self.waits.keys() or lib.lt_thread_count() != len(self.idents):
@@ -227,31 +236,33 @@ def _as_seen(mine: Wait) -> Wait:
     return mine._replace(owner=owner, word=word)
 
 
-def _may_be_in_one(me: int, mine: Wait) -> bool:
+def _may_be_in_one(me: int, mine: Wait, frame: FrameType) -> bool:
     """Return whether it is worth to look, without much ado: most waits are for a `Condition`."""
     seen = _as_seen(mine)
-    waits_for_itself = not seen.owner and seen.word & lib.LT_HOLDER == lib.lt_holder_of(me)
-    all_wait = lib.lt_waits(ffi.NULL, 0) + 1 >= lib.lt_thread_count() > 0
-    return all_wait or not waits_for_itself
+    if seen.owner or seen.word & lib.LT_HOLDER != lib.lt_holder_of(me):
+        return True
+    if is_taken_again(frame, mine.lock):
+        _again[me] = mine.since
+        return True
+    return bool(lib.lt_waits(ffi.NULL, 0) + 1 >= lib.lt_thread_count() > 0)
 
 
 def _stuck(graph: _Graph, me: int) -> tuple[list[int], bool] | None:
     """Return threads that cannot go on, of which the caller is one, and whether in a cycle."""
     threads, end = graph.path(me)
-    if end == me and len(threads) > 1:
-        return threads, True
-    if end is not None and end != threads[-1]:
-        return None  # it waits for those that are in one, who will tell
+    if end is not None and (end != threads[-1] or graph.is_again(end)):
+        # Else it waits for those that are in one, who will tell.
+        return (threads, True) if end == me else None
     all_threads = graph.all_threads() if me in graph.waits else None
     return None if all_threads is None else (all_threads, False)
 
 
 def _find(me: int, mine: Wait, now: int) -> Deadlock | None:
-    if is_last_thread() or not _may_be_in_one(me, mine):
+    frame = sys._getframe(1)
+    if is_last_thread() or not _may_be_in_one(me, mine, frame):
         return None
     if not native:
-        frame = sys._getframe(1)
-        _notes[me] = mine.since, stack_of(frame), taken_in(frame)
+        _notes[me] = mine.since, stack_of(frame), taken_in(frame, mine.lock)
     once = _Graph(me, mine)
     found = _stuck(once, me)
     if found is None:
@@ -266,8 +277,10 @@ def _find(me: int, mine: Wait, now: int) -> Deadlock | None:
     if not is_so or any(again.since(wait.waiter) != wait.since for wait in waits):
         return None
     notes = _notes_of(waits)
-    is_early = len(notes) < len(waits) and now - mine.since < 2 * _after
-    if is_early or not _is_news(waits):  # the former will have looked when this one does again
+    last = max(wait.since for wait in waits)
+    if now - last < 2 * _after and (mine.since < last or len(notes) < len(waits)):
+        return None  # who began last is about to look, or the others have not yet
+    if not _is_news(waits):
         return None
     return _report(once, waits, notes, is_cycle)
 
@@ -305,7 +318,8 @@ def _notes_of(waits: list[Wait]) -> dict[int, tuple[list[str], dict[int, str]]]:
     if native:
         frames = frames_of_threads()
         found = {w.waiter: frames[w.waiter] for w in waits if w.waiter in frames}
-        return {ident: (stack_of(f), taken_in(f)) for ident, f in found.items()}
+        locks = {w.waiter: w.lock for w in waits}
+        return {ident: (stack_of(f), taken_in(f, locks[ident])) for ident, f in found.items()}
     notes = {w.waiter: _notes.get(w.waiter) for w in waits}
     return {w.waiter: n[1:] for w in waits for n in [notes[w.waiter]] if n and n[0] == w.since}
 
@@ -316,9 +330,12 @@ def _heading(count: int, is_cycle: bool, is_certain: bool) -> str:
         return f"lowthread: {who} for ever\n"
     if is_certain:
         return f"lowthread: found a deadlock: {count} threads wait for each other\n"
+    what, who = f"{count} threads wait for each other", "one of these"
+    if count == 1:
+        what, who = "a thread waits for itself", "it"
     return (
-        f"lowthread: found what looks like a deadlock: {count} threads wait for each other "
-        "(unless another thread, or a signal handler, releases what one of these took)\n"
+        f"lowthread: found what looks like a deadlock: {what} "
+        f"(unless another thread, or a signal handler, releases what {who} took)\n"
     )
 
 
@@ -346,7 +363,8 @@ def _tell(
             _, taken = notes.get(owner, ((), {}))
             place = f" in {noted}" if noted else taken.get(wait.lock, "")
             is_probable = not place.startswith(" in")
-            if owner == wait.waiter and wait.kind == lib.LT_FOR_LOCK:
+            is_own = owner == wait.waiter and wait.kind == lib.LT_FOR_LOCK
+            if is_own and _again.get(owner) != wait.since:
                 # It is most often by threading.Condition: of where, nothing need be guessed.
                 place = ("" if is_probable else place) + TO_BE_NOTIFIED
             yield place

@@ -56,8 +56,11 @@ def dump_on_signal(signum: SupportsIndex, /) -> None:
     takes; RuntimeError if the thread cannot be started.
     """
     signum = index(signum)
+    # Now, since the first import of a module takes locks.
+    import ast  # noqa: F401
     import faulthandler
-    import traceback  # noqa: F401  -- now, since an import takes locks
+    import traceback  # noqa: F401
+    import warnings  # noqa: F401
 
     with _lock:
         if not _signals:

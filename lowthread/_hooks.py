@@ -91,9 +91,15 @@ def report_unraisable(
 
 #: The folder of our own modules.
 HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-#: Its calls, and those that have led to them, are how a program was started, and not its own.
-STARTER = HERE + "_run.py"
+# Their calls of a program or of a thread's function, and what has led to those, are not its own.
+_STARTER = HERE + "_run.py"
+_CALLBACK = HERE + "_callback.py"
 _LIBRARY = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
+
+
+def is_start(file: str, function: str) -> bool:
+    """Return whether what a function of a file has called is where the program begins."""
+    return file == _STARTER or (file == _CALLBACK and function == "_run")
 
 
 def is_of_library(file: str) -> bool:

@@ -10,7 +10,7 @@ from weakref import ref
 from lowthread._backend import RLock, addressof, allocate_lock, backend, lock
 from lowthread._builtin import unannotated
 from lowthread._check import makers, takers
-from lowthread._hooks import HERE, STARTER
+from lowthread._hooks import HERE, is_start
 from lowthread._load import ffi, lib, native
 from lowthread._pylock import _cell_of as cell_of_lock
 from lowthread._pyrlock import _cell_of as cell_of_rlock
@@ -71,7 +71,7 @@ def calls_of(frame: FrameType | None, most: int) -> tuple[Call, ...]:
     calls: list[Call] = []
     while frame is not None and len(calls) < most:
         code = frame.f_code
-        if code.co_filename == STARTER:
+        if is_start(code.co_filename, code.co_name):
             break
         if not code.co_filename.startswith(HERE):
             calls.append(Call(code.co_filename, frame.f_lineno, code.co_name))
@@ -88,6 +88,12 @@ _numbers = count(1)
 _MAKERS = ("threading", "queue")
 
 
+def is_of_a_condition(frame: FrameType) -> bool:
+    """Return whether a call is of `threading.Condition.wait`."""
+    module = dict.get(frame.f_globals, "__name__")
+    return (module, frame.f_code.co_name) == ("threading", "wait")
+
+
 def _place(frame: FrameType | None) -> Place | None:
     found = None
     while frame is not None:
@@ -95,7 +101,7 @@ def _place(frame: FrameType | None) -> Place | None:
         if not code.co_filename.startswith(HERE):
             module = dict.get(frame.f_globals, "__name__")
             is_for_others = module in _MAKERS
-            if found is None and (module, code.co_name) == ("threading", "wait"):
+            if found is None and is_of_a_condition(frame):
                 return None  # a Condition's signal to itself
             if found is None or not is_for_others:
                 call = Call(code.co_filename, frame.f_lineno, code.co_name)

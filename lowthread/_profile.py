@@ -17,7 +17,7 @@ from operator import attrgetter
 from lowthread._builtin import unannotated
 from lowthread._check import collectors, is_inside, profilers
 from lowthread._holds import MOST_HOLDS, Holds, ProfileHold, ProfileHoldPlace
-from lowthread._hooks import HERE, STARTER, report_or_raise
+from lowthread._hooks import HERE, is_start, report_or_raise
 from lowthread._load import PYPY, ffi, lib, native
 from lowthread._places import tell_no_more_of_taking, tell_of_taking
 from lowthread._state import (
@@ -392,7 +392,7 @@ class Profile:
         self._codes[number] = code
         file = code.co_filename
         # Last: another thread may look for the same.
-        self._is_ours[number] = None if file == STARTER else file.startswith(HERE)
+        self._is_ours[number] = None if is_start(file, code.co_name) else file.startswith(HERE)
 
     def _note(self, address: int, kind: int, since: int, done: WaitDone | None) -> None:
         """Note where the calling thread is, and who has what it waits for; once for each wait."""

@@ -16,10 +16,11 @@ from weakref import ref
 from lowthread._arguments import FOREVER
 from lowthread._builtin import unannotated
 from lowthread._check import look_after
-from lowthread._hooks import HERE, STARTER, is_of_a_handler, report_or_raise
+from lowthread._hooks import HERE, is_of_a_handler, is_start, report_or_raise
 from lowthread._interpreter import _get_main_thread_ident
 from lowthread._load import PYPY, ffi, lib, native
 from lowthread._places import address_of, place_of_lock
+from lowthread._taken import is_taken_again
 from lowthread._threadlocal import threads_of_ours
 
 TYPE_CHECKING = False
@@ -217,7 +218,7 @@ def _calls_of(lines: list[str]) -> list[str]:
     while calls and calls[0].startswith(f'  File "{HERE}'):
         del calls[0]
     for i, call in enumerate(calls):
-        if call.startswith(f'  File "{STARTER}"'):
+        if is_start(call.split('"')[1], call.rpartition(" in ")[2][:-1]):
             return calls[:i][::-1]
     if len(lines) > _MOST_CALLS:
         calls.append("  ...\n")
@@ -361,26 +362,27 @@ def say_owner(state: LockState, lost: Container[int] = ()) -> str:
 TO_BE_NOTIFIED = ", as by who waits to be notified by a Condition, Queue, Future or the like"
 
 
-def _say_wait(state: LockState, waiter: Waiter, lost: set[int]) -> str:
+def _say_wait(state: LockState, waiter: Waiter, lost: set[int], frame: FrameType | None) -> str:
     timeout = "without a timeout" if waiter.timeout is None else f"of {waiter.timeout:g} s"
     is_own = state.kind == "lock" and state.owner is not None and state.owner.ident == waiter.ident
+    is_to_be_notified = is_own and not is_taken_again(frame, state.address)
     return (
         f"  - waits for {say_lock(*state[:3])}, {waiter.waiting_for:.3f} s {timeout}: "
-        f"{say_owner(state, lost)}{TO_BE_NOTIFIED if is_own else ''}\n"
+        f"{say_owner(state, lost)}{TO_BE_NOTIFIED if is_to_be_notified else ''}\n"
     )
 
 
 def stack_of(frame: FrameType | None) -> list[str]:
     """Return the lines of a stack, the most recent call last, without our own frames there.
 
-    Nor is told how `python -m lowthread` has come to run the program.
+    Nor is told how the program, or the thread's function, has come to run.
     """
     import traceback
 
     while frame is not None and frame.f_code.co_filename.startswith(HERE):
         frame = frame.f_back
     calls = []
-    while frame is not None and frame.f_code.co_filename != STARTER:
+    while frame is not None and not is_start(frame.f_code.co_filename, frame.f_code.co_name):
         calls.append((frame, frame.f_lineno))
         frame = frame.f_back
     try:
@@ -424,7 +426,7 @@ def _describe() -> Iterator[str]:
             yield " (most recent call last):\n"
         yield from stacks.get(ident, ())
         if ident in waits:
-            yield _say_wait(*waits[ident], lost)
+            yield _say_wait(*waits[ident], lost, frames.get(ident))
     if states:
         yield "\nWaited for:\n"
     for state in states:

@@ -1,7 +1,7 @@
 """Where a thread took the locks that it has, as far as its stack and the source tell.
 
-It is in the body of the `with` statements that it has entered; and what it has taken by a call of
-`acquire` that it is past, it may have taken there.
+By the `with` statements that it has entered, it took what it has in them; and what it has taken by
+a call of `acquire` that it is past, it may have taken there.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from sys import _getframe
 from types import GetSetDescriptorType
 
-from lowthread._hooks import is_of_a_handler
-from lowthread._places import address_of
+from lowthread._hooks import HERE, is_of_a_handler
+from lowthread._places import address_of, is_of_a_condition
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,37 +21,66 @@ if TYPE_CHECKING:
     Call = tuple[Any, tuple[str, int, int]]
 
 
-def taken_in(frame: FrameType | None) -> dict[int, str]:
+def taken_in(frame: FrameType | None, waited: int) -> dict[int, str]:
     """Return where a thread with this stack took what it has, by the locks' addresses.
 
-    Each as it continues a sentence: " in File ..." or ", probably in File ...".
+    waited: the address of the lock that it waits for. Each place as it continues a sentence:
+    " in File ..." or ", probably in File ...".
     """
     certain: dict[int, str] = {}
     probable: dict[int, str] = {}
     while frame is not None:
         code = frame.f_code
         for places, how, nodes in (
-            (certain, " in", _entered(frame)),
+            (certain, " in", _entered(frame, waited)),
             (probable, ", probably in", _called(frame)),
         ):
             for line, expression in nodes:
-                found = _evaluate(expression, frame)
-                for thing in (found, *_attributes(found)):
-                    address = address_of(thing)
-                    if address is not None:
-                        place = f'File "{code.co_filename}", line {line}, in {code.co_name}'
-                        places.setdefault(address, f"{how} {place}")
+                place = f'File "{code.co_filename}", line {line}, in {code.co_name}'
+                for address in _addresses(_evaluate(expression, frame)):
+                    places.setdefault(address, f"{how} {place}")
         frame = frame.f_back
     return {**probable, **certain}
 
 
-def _entered(frame: FrameType) -> Iterator[tuple[int, Any]]:
-    """Return the line and the expression of each `with` statement that a frame is in."""
+def is_taken_again(frame: FrameType | None, waited: int) -> bool:
+    """Return whether a thread with this stack waits for what it took by a `with` it is still in.
+
+    That of a lock, or of what has one as its `_lock`, as `threading.Condition` has.
+    """
+    while frame is not None and frame.f_code.co_filename.startswith(HERE):
+        frame = frame.f_back
+    if frame is not None and is_of_a_condition(frame):
+        return False  # most waits are, and no source need be read for them
+    while frame is not None:
+        for _, expression in _entered(frame, waited):
+            found = _evaluate(expression, frame)
+            if waited in (address_of(found), address_of(_attribute(found, "_lock"))):
+                return True
+        frame = frame.f_back
+    return False
+
+
+def _entered(frame: FrameType, waited: int) -> Iterator[tuple[int, Any]]:
+    """Return the line and the expression of each `with` statement that a frame is in.
+
+    In the line where it begins, it is in those up to the one it waits for.
+    """
     line = frame.f_lineno or 0  # some instructions are of no line
     for node in _parsed(frame)[0]:
-        if node.body[0].lineno <= line <= (node.end_lineno or 0):
-            for item in node.items:
-                yield node.lineno, item.context_expr
+        if not node.lineno <= line <= (node.end_lineno or 0):
+            continue
+        expressions = [item.context_expr for item in node.items]
+        is_in_body = node.body[0].lineno <= line
+        if line <= max(e.end_lineno or 0 for e in expressions):
+            for count, expression in enumerate(expressions):
+                if waited in _addresses(_evaluate(expression, frame)):
+                    del expressions[count:]
+                    is_in_body = True
+                    break
+        if is_in_body:
+            for expression in expressions:
+                yield node.lineno, expression
 
 
 def _called(frame: FrameType) -> Iterator[tuple[int, Any]]:
@@ -211,6 +240,7 @@ def _attributes_of(thing: object) -> dict[str, Any]:
     return {}
 
 
-def _attributes(thing: object) -> list[Any]:
-    """Return what is in a thing that may have a lock, such as a `threading.Condition`."""
-    return [value for _, value in _items(_attributes_of(thing))]
+def _addresses(thing: object) -> list[int]:
+    """Return those of a lock, or of the locks that are in a thing, as in a `Condition`."""
+    things = (thing, *(value for _, value in _items(_attributes_of(thing))))
+    return [address for address in map(address_of, things) if address is not None]

@@ -78,6 +78,10 @@ def test_two_threads(kind):
         f'  thread "one" (0x) waits for {kind} 0x, {verb} by thread "two" (0x)',
         f'  thread "two" (0x) waits for {kind} 0x "A", {verb} by thread "one" (0x)',
     }
+    begin = (
+        r'Thread "one" .* \(most recent call last\):\n  File ".*threading.py", line \d+, in _boot'
+    )
+    assert re.search(begin, text)
     assert re.search(r'File "<string>", line \d+, in one\n', text)
     assert re.search(r'File "<string>", line \d+, in two\n', text)
 
@@ -117,6 +121,39 @@ quit_later()
     assert re.search(rf'by thread "one" .* in File ".*", line {with_a}, in one', process.err)
     assert re.search(rf'by thread "two" .* in File ".*", line {with_b}, in two', process.err)
     assert "--lock-order" not in process.err
+
+
+WITHS = {
+    "one line": "with first, second: pass",
+    "two lines": "with first, \\\n            second:\n        pass",
+    "in the body": "with open(os.devnull), first: second.acquire()",
+}
+
+
+@pytest.mark.parametrize("statement", WITHS.values(), ids=WITHS)
+def test_where_the_locks_of_one_statement_were_taken(statement, tmp_path):
+    script = tmp_path / "program.py"
+    script.write_text(
+        BEGIN
+        + f"""
+class Slow:
+    "Takes a lock, and is slow to come back; known by what it has."
+    def __init__(self, lock): self.lock = lock
+    def __enter__(self): self.lock.acquire(); both.wait()
+    def __exit__(self, *args): self.lock.release()
+def take(first, second):
+    {statement}
+a, b = Slow(threading.Lock()), Slow(threading.Lock())
+a.acquire, b.acquire = a.__enter__, b.__enter__
+start(take, "one", a, b), start(take, "two", b, a)
+quit_later()
+"""
+    )
+    err = run_script(script).err
+    line = 1 + script.read_text().splitlines().index("def take(first, second):") + 1
+    for thread in "one", "two":
+        place = rf'by thread "{thread}" .* in File ".*program.py", line {line}, in take\n'
+        assert re.search(place, err), err
 
 
 def test_calls_of_acquire_may_have_taken_it(tmp_path):
@@ -421,6 +458,101 @@ quit_later()
 # ---- all threads ----
 
 
+AGAIN = {
+    "a method that calls another": """
+class Account:
+    def __init__(self):
+        self.lock = threading.Lock()
+    def deposit(self):
+        with self.lock:  # taken
+            self.update()
+    def update(self):
+        with self.lock: pass
+account = Account()
+start(account.deposit, "one")
+""",
+    "a Condition, by a call": """
+condition = threading.Condition(threading.Lock())
+def one():
+    with open(os.devnull), condition:  # taken
+        condition.acquire()
+start(one)
+""",
+    "a destructor": """
+import queue
+q = queue.Queue()
+class Thing:
+    def __del__(self): q.put(1)
+def one():
+    with q.mutex:  # taken
+        Thing().__del__()
+start(one)
+""",
+    "a signal handler": """
+import signal
+lock = threading.Lock()
+def handler(*args):
+    with lock: pass
+signal.signal(signal.SIGALRM, handler)
+threading.current_thread().name = "one"
+start(quit_later)
+with lock:  # taken
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    time.sleep(20)
+""",
+}
+
+
+@pytest.mark.parametrize("script", AGAIN.values(), ids=AGAIN)
+def test_a_thread_that_waits_for_itself(script, tmp_path):
+    """Beside one that does not wait."""
+    path = tmp_path / "program.py"
+    path.write_text(BEGIN + script + "quit_later()\n")
+    err = run_script(path).err
+    [line] = [
+        n for n, x in enumerate(path.read_text().splitlines(), 1) if x.endswith(":  # taken")
+    ]
+    first, second, third = err.splitlines()[:3]
+    assert first == (
+        "lowthread: found what looks like a deadlock: a thread waits for itself (unless another "
+        "thread, or a signal handler, releases what it took)"
+    )
+    assert re.fullmatch(
+        r'  thread "one" \(0x\w+\) waits for lock 0x\w+, taken by itself in File '
+        rf'".*program.py", line {line}, in .*',
+        second,
+    )
+    assert re.fullmatch(r'Thread "one" \(0x\w+\) \(most recent call last\):', third)
+    assert err.count("lowthread: ") == 1
+
+
+def test_who_waits_for_one_that_waits_for_itself_is_no_part_of_it(tmp_path):
+    """Though all threads wait: only the one that waits for itself has done something wrong."""
+    path = tmp_path / "program.py"
+    path.write_text(
+        BEGIN
+        + """
+lock = threading.Lock()
+lowthread.detect_deadlocks(0.3, "raise")
+raised = []
+threading.excepthook = lambda args: raised.append(args)
+def one():
+    with lock:
+        time.sleep(0.2)
+        with lock: pass
+def two():
+    with lock: pass
+ts = start(one), start(two)
+for t in ts: t.join()
+[args] = raised
+assert args.exc_type is lowthread.DeadlockError, args
+assert "a thread waits for itself" in str(args.exc_value), args
+assert args.thread.name == "one"
+"""
+    )
+    assert run_script(path).ok() == ""
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is not known how many there are")
 class TestAllThreads:
     def check(self, script, count):
@@ -583,6 +715,41 @@ time.sleep(1)
 a.release()
 for t in ts: t.join()
 """,
+    "a lock as an event, in one line": """
+lock = threading.Lock()
+def one():
+    lock.acquire()
+    start(lambda: (time.sleep(1), lock.release()), "w")
+    with lock: pass
+start(one).join()
+""",
+    "a lock as an event, in a body": """
+class Job:
+    def __init__(self):
+        self.done = threading.Lock()
+        self.done.acquire()
+    def __enter__(self): return self
+    def __exit__(self, *args): pass
+def one():
+    job = Job()
+    start(lambda: (time.sleep(1), job.done.release()), "w")
+    with job:
+        job.done.acquire()
+start(one).join()
+""",
+    "a lock given up in a body": """
+lock = threading.Lock()
+def one():
+    with lock:
+        lock.release()
+        start(other, "w")
+        time.sleep(0.2)
+        lock.acquire()
+def other():
+    with lock:
+        time.sleep(1)
+start(one).join()
+""",
     "a timeout": """
 a, b = threading.Lock(), threading.Lock()
 def one():
@@ -608,8 +775,11 @@ for t in ts: t.join()
 
 
 @pytest.mark.parametrize("script", NONE.values(), ids=NONE)
-def test_no_report(script):
-    assert said(script) == ""
+def test_no_report(script, tmp_path):
+    path = tmp_path / "program.py"  # from a file, whose source is looked at
+    path.write_text(BEGIN + script)
+    process = run_script(path)
+    assert (process.code, process.err) == (0, "")
 
 
 def test_it_can_be_switched_off():

@@ -385,7 +385,7 @@ def test_stacks_of_pypy():
     assert (
         lowthread._state._calls_of([told[4]] * 100)[0] == '  File "/x.py", line 1, in <module>\n'
     )
-    starter = f'  File "{lowthread._hooks.STARTER}", line 1 in main'
+    starter = f'  File "{lowthread._hooks._STARTER}", line 1 in main'
     assert lowthread._state._calls_of([told[4], starter, starter, told[4]]) == [
         '  File "/x.py", line 1, in <module>\n'
     ]
@@ -483,6 +483,22 @@ def test_who_waits_to_be_notified_is_told_of_as_such():
     assert thread.join(LONG) and other.join(LONG)
     told = [", as by who waits to be notified by a Condition" in line for line in lines]
     assert sorted(told) == [False, True], lines
+
+
+@pytest.mark.skipif(PYPY, reason="stacks of other threads are not known there")
+def test_who_waits_for_what_it_took_by_with_is_not_told_of_so():
+    lock = lowthread.allocate_lock()
+
+    def takes_it_again():
+        with lock:
+            lock.acquire(timeout=0.5)
+
+    thread = lowthread.start(takes_it_again)
+    wait_until(lambda: len(lowthread.locks()) == 1)
+    [line] = [line for line in dumped().splitlines() if line.startswith("  - waits for")]
+    assert thread.join(LONG)
+    assert f": taken by thread {thread.ident:#x} for " in line
+    assert "notified" not in line
 
 
 def test_dump_goes_to_stderr(capfd):
