@@ -919,11 +919,14 @@ def test_a_handler_that_raises_when_a_condition_has_its_lock_again():
     """It is held, as the `with` statement is going to release it."""
     script = """
 import threading
-def handler(*_): raise Raised
+def handler(*_):
+    global signals
+    signals += 1
+    raise Raised
 signal.signal(signal.SIGUSR1, handler)
-main, raised = lowthread.get_ident(), 0
+main, raised, signals = lowthread.get_ident(), 0, 0
 with lowthread.profile():
-    for _ in range(20):
+    for number in range(20):
         cond = threading.Condition(lowthread.allocate_lock())
         def notifies():
             time.sleep(0.002)
@@ -935,7 +938,7 @@ with lowthread.profile():
         try:
             with cond:
                 cond.wait(60)
-                time.sleep(0.1)
+                while signals == number: time.sleep(0.01)
         except Raised:
             raised += 1
         except RuntimeError:  # it may come before the lock is had, with any locks
