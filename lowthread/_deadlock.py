@@ -1,8 +1,9 @@
-"""Looks for deadlocks: threads of which each waits for what another of them has.
+"""Looks for deadlocks: threads of which each waits for what another, or itself, has.
 
 There is no thread that watches. Whoever waits without a timeout looks for itself when the wait has
 lasted for so long: of threads that wait for each other, the last one to begin finds the rest of
-them waiting. Until then nobody does more than without it.
+them waiting. Until then nobody does more than without it. Who waits for itself reads, for that,
+the source of the functions that it is in.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from lowthread._state import (
     seen_waits,
     stack_of,
 )
-from lowthread._taken import is_taken_again, taken_in
+from lowthread._taken import import_now, is_taken_again, is_to_be_notified, taken_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,12 +50,18 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any, Literal
 
+    # The lines of a thread's stack; where it took what it has, by address; and whether it waits to
+    # be notified.
+    Note = tuple[list[str], dict[int, str], bool]
+
 # As in lowthread/_state.py.
 # pyright: reportUntypedNamedTuple=false
 
 
 class DeadlockError(RuntimeError):
-    """A wait would never end, as threads wait for each other; see `detect_deadlocks`.
+    """A wait would never end, as threads wait for each other, or one for itself.
+
+    See `detect_deadlocks`.
 
     The wait is over without the lock. The message tells the threads and the locks.
     """
@@ -63,7 +70,7 @@ class DeadlockError(RuntimeError):
 
 
 class Deadlock(namedtuple("Deadlock", "is_certain threads text")):
-    """Threads that wait for each other, or all threads of a process, waiting.
+    """Threads that wait for each other, one that waits for itself, or all of a process, waiting.
 
     is_certain: true if nobody else can end that. False if a `lock` is among what they wait for:
     any thread may release one, though it was taken by one of these.
@@ -88,9 +95,9 @@ _found: dict[frozenset[tuple[int, int]], object] = {}
 # By thread: since when it waits, and when it is to look again.
 _next_looks: dict[int, tuple[int, int]] = {}
 
-# Where nobody can look into the frames of others, by thread: since when it waits, its stack, and
-# where it took what it has, as of its last look.
-_notes: dict[int, tuple[int, list[str], dict[int, str]]] = {}
+# Where nobody can look into the frames of others, by thread: since when it waits, and what it
+# noted in its last look.
+_notes: dict[int, tuple[int, Note]] = {}
 
 # By thread: since when it waits for what it took itself, by a `with` statement that it is in.
 _again: dict[int, int] = {}
@@ -129,9 +136,9 @@ def detect_deadlocks(
     thread no signal handlers that could end its wait. The latter on Linux only. Waits that had
     begun before this was called are found, but do not look.
 
-    Of threads that wait for a `lock` which they took themselves, found are those that are in the
-    body of its `with` statement, or its `threading.Condition`'s. Others are not: that is how a
-    `Condition` waits, and so `Event`, `Semaphore`, `Barrier` and `queue.Queue`.
+    A thread that waits for a `lock` which it took itself is found if it looks, and is in the body
+    of a `with` statement of the lock, or of its `threading.Condition`, as the source tells. Others
+    are not: so do `Condition`, `Event`, `Semaphore`, `Barrier` and `queue.Queue` wait.
 
     Raises ValueError for a time that is not positive or another word; TypeError for anything else.
     """
@@ -147,11 +154,9 @@ def detect_deadlocks(
     _reaction = on_deadlock
     report_with(DeadlockError, None)
     # Now, since the first import of a module takes locks.
-    import ast  # noqa: F401
-    import linecache  # noqa: F401
     import traceback  # noqa: F401
-    import warnings  # noqa: F401
 
+    import_now()
     _after = max(1, int(after * 1e9))
     look_after(_look, _after)
 
@@ -212,6 +217,10 @@ class _Graph:
         """Return whether one waits for itself, and not as a `Condition` does."""
         return ident in _again and _again[ident] == self.since(ident)
 
+    def is_in_one(self, ident: int) -> bool:
+        threads, end = self.path(ident)
+        return end == ident and (len(threads) > 1 or self.is_again(ident))
+
     def all_threads(self) -> list[int] | None:
         """Return all threads, if there is none that could end any of their waits."""
         if self.idents != self.waits.keys() or lib.lt_thread_count() != len(self.idents):
@@ -254,7 +263,9 @@ def _stuck(graph: _Graph, me: int) -> tuple[list[int], bool] | None:
         # Else it waits for those that are in one, who will tell.
         return (threads, True) if end == me else None
     all_threads = graph.all_threads() if me in graph.waits else None
-    return None if all_threads is None else (all_threads, False)
+    if all_threads is None or any(map(graph.is_in_one, all_threads)):
+        return None
+    return all_threads, False
 
 
 def _find(me: int, mine: Wait, now: int) -> Deadlock | None:
@@ -262,7 +273,7 @@ def _find(me: int, mine: Wait, now: int) -> Deadlock | None:
     if is_last_thread() or not _may_be_in_one(me, mine, frame):
         return None
     if not native:
-        _notes[me] = mine.since, stack_of(frame), taken_in(frame, mine.lock)
+        _notes[me] = mine.since, _note_of(frame, mine.lock)
     once = _Graph(me, mine)
     found = _stuck(once, me)
     if found is None:
@@ -296,7 +307,7 @@ def _is_news(waits: list[Wait]) -> bool:
 def _report(
     graph: _Graph,
     waits: list[Wait],
-    notes: dict[int, tuple[list[str], dict[int, str]]],
+    notes: dict[int, Note],
     is_cycle: bool,
 ) -> Deadlock:
     names = names_of_threads()
@@ -313,15 +324,20 @@ def _report(
     )
 
 
-def _notes_of(waits: list[Wait]) -> dict[int, tuple[list[str], dict[int, str]]]:
-    """Return the stacks of who waits, and where they took what they have; as far as is known."""
+_NO_NOTE: Note = ([], {}, False)
+
+
+def _note_of(frame: FrameType, lock: int) -> Note:
+    return stack_of(frame), taken_in(frame, lock), is_to_be_notified(frame)
+
+
+def _notes_of(waits: list[Wait]) -> dict[int, Note]:
+    """Return of who waits what is known of their stacks."""
     if native:
         frames = frames_of_threads()
-        found = {w.waiter: frames[w.waiter] for w in waits if w.waiter in frames}
-        locks = {w.waiter: w.lock for w in waits}
-        return {ident: (stack_of(f), taken_in(f, locks[ident])) for ident, f in found.items()}
+        return {w.waiter: _note_of(frames[w.waiter], w.lock) for w in waits if w.waiter in frames}
     notes = {w.waiter: _notes.get(w.waiter) for w in waits}
-    return {w.waiter: n[1:] for w in waits for n in [notes[w.waiter]] if n and n[0] == w.since}
+    return {w.waiter: n[1] for w in waits for n in [notes[w.waiter]] if n and n[0] == w.since}
 
 
 def _heading(count: int, is_cycle: bool, is_certain: bool) -> str:
@@ -343,7 +359,7 @@ def _tell(
     waits: list[Wait],
     owners: dict[int, int | None],
     names: dict[int, str],
-    notes: dict[int, tuple[list[str], dict[int, str]]],
+    notes: dict[int, Note],
     is_cycle: bool,
     is_certain: bool,
 ) -> Iterator[str]:
@@ -360,12 +376,10 @@ def _tell(
             thread = f"thread {say_thread(owner, names.get(owner))}"
             yield f", {verb} {'itself' if owner == wait.waiter else thread}"
             noted = where_taken(owner, wait.lock)
-            _, taken = notes.get(owner, ((), {}))
+            _, taken, is_notified = notes.get(owner, _NO_NOTE)
             place = f" in {noted}" if noted else taken.get(wait.lock, "")
             is_probable = not place.startswith(" in")
-            is_own = owner == wait.waiter and wait.kind == lib.LT_FOR_LOCK
-            if is_own and _again.get(owner) != wait.since:
-                # It is most often by threading.Condition: of where, nothing need be guessed.
+            if owner == wait.waiter and is_notified:  # of where, nothing need be guessed
                 place = ("" if is_probable else place) + TO_BE_NOTIFIED
             yield place
             if is_probable and is_cycle and wait.kind != lib.LT_FOR_THREAD:

@@ -19,6 +19,7 @@ from lowthread._helper import start_helper
 from lowthread._hooks import report_unraisable
 from lowthread._load import lib
 from lowthread._state import dump, note_stacks
+from lowthread._taken import import_now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,11 +57,10 @@ def dump_on_signal(signum: SupportsIndex, /) -> None:
     takes; RuntimeError if the thread cannot be started.
     """
     signum = index(signum)
-    # Now, since the first import of a module takes locks.
-    import ast  # noqa: F401
     import faulthandler
-    import traceback  # noqa: F401
-    import warnings  # noqa: F401
+    import traceback  # noqa: F401  -- now, since an import takes locks
+
+    import_now()
 
     with _lock:
         if not _signals:

@@ -91,7 +91,8 @@ _MAKERS = ("threading", "queue")
 def is_of_a_condition(frame: FrameType) -> bool:
     """Return whether a call is of `threading.Condition.wait`."""
     module = dict.get(frame.f_globals, "__name__")
-    return (module, frame.f_code.co_name) == ("threading", "wait")
+    # Not another type of str, whose __eq__ is the program's.
+    return type(module) is str and (module, frame.f_code.co_name) == ("threading", "wait")
 
 
 def _place(frame: FrameType | None) -> Place | None:

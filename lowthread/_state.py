@@ -20,7 +20,7 @@ from lowthread._hooks import HERE, is_of_a_handler, is_start, report_or_raise
 from lowthread._interpreter import _get_main_thread_ident
 from lowthread._load import PYPY, ffi, lib, native
 from lowthread._places import address_of, place_of_lock
-from lowthread._taken import is_taken_again
+from lowthread._taken import is_to_be_notified
 from lowthread._threadlocal import threads_of_ours
 
 TYPE_CHECKING = False
@@ -365,10 +365,10 @@ TO_BE_NOTIFIED = ", as by who waits to be notified by a Condition, Queue, Future
 def _say_wait(state: LockState, waiter: Waiter, lost: set[int], frame: FrameType | None) -> str:
     timeout = "without a timeout" if waiter.timeout is None else f"of {waiter.timeout:g} s"
     is_own = state.kind == "lock" and state.owner is not None and state.owner.ident == waiter.ident
-    is_to_be_notified = is_own and not is_taken_again(frame, state.address)
+    is_signal = is_own and (frame is None or is_to_be_notified(frame))
     return (
         f"  - waits for {say_lock(*state[:3])}, {waiter.waiting_for:.3f} s {timeout}: "
-        f"{say_owner(state, lost)}{TO_BE_NOTIFIED if is_to_be_notified else ''}\n"
+        f"{say_owner(state, lost)}{TO_BE_NOTIFIED if is_signal else ''}\n"
     )
 
 

@@ -2,12 +2,17 @@
 
 By the `with` statements that it has entered, it took what it has in them; and what it has taken by
 a call of `acquire` that it is past, it may have taken there.
+
+Of the source, the tokens are read from where the function begins to where the thread is. To parse
+a file takes long, in which no other thread runs, and more of the stack than a thread may have.
 """
 
 from __future__ import annotations
 
+import re
+import sys
 from sys import _getframe
-from types import GetSetDescriptorType
+from types import GetSetDescriptorType, MemberDescriptorType
 
 from lowthread._hooks import HERE, is_of_a_handler
 from lowthread._places import address_of, is_of_a_condition
@@ -18,7 +23,12 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-    Call = tuple[Any, tuple[str, int, int]]
+
+def import_now() -> None:
+    """Import what is needed later, since the first import of a module takes locks."""
+    import ast  # noqa: F401
+    import linecache  # noqa: F401
+    import tokenize  # noqa: F401
 
 
 def taken_in(frame: FrameType | None, waited: int) -> dict[int, str]:
@@ -29,113 +39,243 @@ def taken_in(frame: FrameType | None, waited: int) -> dict[int, str]:
     """
     certain: dict[int, str] = {}
     probable: dict[int, str] = {}
-    while frame is not None:
-        code = frame.f_code
+    for call, inner in _calls(frame):
+        code = call.f_code
+        source = _Source(call, is_all=True)
         for places, how, nodes in (
-            (certain, " in", _entered(frame, waited)),
-            (probable, ", probably in", _called(frame)),
+            (certain, " in", source.entered(call, inner, waited)),
+            (probable, ", probably in", source.acquired()),
         ):
             for line, expression in nodes:
                 place = f'File "{code.co_filename}", line {line}, in {code.co_name}'
-                for address in _addresses(_evaluate(expression, frame)):
+                for address in _addresses(_evaluate(expression, call)):
                     places.setdefault(address, f"{how} {place}")
-        frame = frame.f_back
     return {**probable, **certain}
 
 
 def is_taken_again(frame: FrameType | None, waited: int) -> bool:
     """Return whether a thread with this stack waits for what it took by a `with` it is still in.
 
-    That of a lock, or of what has one as its `_lock`, as `threading.Condition` has.
+    That of a lock, or of a `threading.Condition` of which it is the lock.
     """
-    while frame is not None and frame.f_code.co_filename.startswith(HERE):
-        frame = frame.f_back
-    if frame is not None and is_of_a_condition(frame):
+    if is_to_be_notified(frame):
         return False  # most waits are, and no source need be read for them
-    while frame is not None:
-        for _, expression in _entered(frame, waited):
-            found = _evaluate(expression, frame)
-            if waited in (address_of(found), address_of(_attribute(found, "_lock"))):
+    for call, inner in _calls(frame):
+        for _, expression in _Source(call, is_all=False).entered(call, inner, waited):
+            found = _evaluate(expression, call)
+            if waited == address_of(found):
                 return True
-        frame = frame.f_back
+            if _is_condition(found) and waited == address_of(_attribute(found, "_lock")):
+                return True
     return False
 
 
-def _entered(frame: FrameType, waited: int) -> Iterator[tuple[int, Any]]:
-    """Return the line and the expression of each `with` statement that a frame is in.
-
-    In the line where it begins, it is in those up to the one it waits for.
-    """
-    line = frame.f_lineno or 0  # some instructions are of no line
-    for node in _parsed(frame)[0]:
-        if not node.lineno <= line <= (node.end_lineno or 0):
-            continue
-        expressions = [item.context_expr for item in node.items]
-        is_in_body = node.body[0].lineno <= line
-        if line <= max(e.end_lineno or 0 for e in expressions):
-            for count, expression in enumerate(expressions):
-                if waited in _addresses(_evaluate(expression, frame)):
-                    del expressions[count:]
-                    is_in_body = True
-                    break
-        if is_in_body:
-            for expression in expressions:
-                yield node.lineno, expression
+def is_to_be_notified(frame: FrameType | None) -> bool:
+    """Return whether a thread with this stack waits as a `threading.Condition` does."""
+    for call, _ in _calls(frame):
+        return is_of_a_condition(call)
+    return False
 
 
-def _called(frame: FrameType) -> Iterator[tuple[int, Any]]:
-    """Return the line and the object of each call of `acquire` above where a frame is.
-
-    The last comes first.
-    """
-    code, line = frame.f_code, frame.f_lineno or 0
-    for node, function in reversed(_parsed(frame)[1]):
-        name, first, last = function
-        if name == code.co_name and first <= code.co_firstlineno <= node.lineno < line <= last:
-            yield node.lineno, node.func.value
+def _calls(frame: FrameType | None) -> Iterator[tuple[FrameType, FrameType | None]]:
+    """Return the calls of a stack but for our own, the innermost first; and what each called."""
+    inner = None
+    while frame is not None:
+        if not frame.f_code.co_filename.startswith(HERE):
+            yield frame, inner
+            inner = frame
+        frame = frame.f_back
 
 
-#: Of each file, the `with` statements, and the calls of `acquire` with the functions they are in:
-#: name, first line, last line.
-_trees: dict[str, tuple[list[Any], list[Call]]] = {}
+def _is_condition(thing: object) -> bool:
+    condition = getattr(sys.modules.get("threading"), "Condition", None)
+    return any(cls is condition for cls in _mro_of(type(thing)))
 
 
-def _parsed(frame: FrameType) -> tuple[list[Any], list[Call]]:
+class _Line:
+    """A logical line of source; if it begins a block, of what is in that something is noted."""
+
+    def __init__(self, words: list[str], number: int) -> None:
+        self.words = words
+        self.number = number
+        # What has been given another value in the block, as it is written there.
+        self.rebound: set[str] = set()
+
+    def begins_with(self, *words: str) -> bool:
+        first = [word for word in self.words[:2] if word != "async"]
+        return bool(first) and first[0] in words
+
+    def items(self) -> tuple[list[Any], bool]:
+        """Return the expressions of a `with` statement, and whether its body is in the same line.
+
+        Without those that are others by now.
+        """
+        import ast
+
+        begin, end, depth = self.words.index("with"), 0, 0
+        for end, word in enumerate(self.words):  # noqa: B007
+            depth += (word in _OPENING) - (word in _CLOSING)
+            if word == ":" and not depth:
+                break
+        parsed = _parse(" ".join(self.words[begin:end]) + ": pass", "exec")
+        expressions = [item.context_expr for item in parsed.body[0].items] if parsed else []
+        names = (ast.Name, ast.Attribute)
+        return [
+            expression
+            for expression in expressions
+            if not any(
+                isinstance(node, names) and ast.unparse(node) in self.rebound
+                for node in ast.walk(expression)
+            )
+        ], end + 1 < len(self.words)
+
+
+_OPENING, _CLOSING = ("(", "[", "{"), (")", "]", "}")
+
+_ACQUIRE = re.compile(r"([^\W\d][\w.]*(?:\[[^\[\]]*\][\w.]*)*)\.acquire\(")
+
+
+def _targets(words: list[str]) -> set[str]:
+    """Return what a line gives another value; or more, such as the condition of an `if` before."""
+    depth, end = 0, 0
+    for i, word in enumerate(words):
+        depth += (word in _OPENING) - (word in _CLOSING)
+        is_new = word[-1:] == "=" and word not in ("==", "!=", "<=", ">=")
+        if (is_new and not depth) or (word == "in" and "for" in words[:2]):
+            end = i
+    begin = 0
+    if "with" in words[:2] and "as" in words:
+        begin, end = words.index("as"), len(words)
+    return set(re.findall(r"[\w.]+", " ".join(words[begin:end]).replace(" . ", ".")))
+
+
+def _parse(text: str, mode: str) -> Any:
     import ast
-    import linecache
-    import warnings
 
-    name = frame.f_code.co_filename
-    if name.startswith("<"):  # others may have the same name
-        return [], []
-    if name not in _trees:
+    if "\\" in text:  # it might be warned of
+        return None
+    try:
+        return ast.parse(text, mode=mode)
+    except (SyntaxError, ValueError):
+        return None
+
+
+class _Source:
+    """What a frame is in, and what it is past, as of the source from its function's first line."""
+
+    def __init__(self, frame: FrameType, is_all: bool) -> None:
+        """Read it.
+
+        is_all: also what is above a statement of a module, and what the program's loader has.
+        """
+        self._blocks: list[_Line] = []
+        self._here = _Line([], 0)
+        self._past: list[_Line] = []
+        code, at = frame.f_code, frame.f_lineno or 0  # some instructions are of no line
+        is_module = code.co_name == "<module>"
+        if code.co_filename[:1] == "<":  # others may have the same name
+            return
+        if code.co_name[:1] == "<" and not is_module:  # a part of an expression
+            return
+        import linecache
+
         try:
-            with warnings.catch_warnings():  # they were told when it was compiled
-                warnings.simplefilter("ignore")
-                tree = ast.parse("".join(linecache.getlines(name, frame.f_globals)))
+            lines = linecache.getlines(code.co_filename, frame.f_globals if is_all else None)
+            if 0 < at <= len(lines):
+                first = 1 if is_module else code.co_firstlineno
+                if is_module and not is_all:
+                    first = _outermost(lines, at)
+                self._read(lines, first, at, 0 if is_module else 1)
         except Exception as error:  # it is no source, or the program's own loader raises
             if is_of_a_handler(error):
                 raise
-            tree = ast.Module([], [])
-        statements = [n for n in ast.walk(tree) if isinstance(n, (ast.With, ast.AsyncWith))]
-        _trees[name] = statements, sorted(_calls(tree), key=lambda call: call[0].lineno)
-    return _trees[name]
+            del self._blocks[:], self._past[:]
+
+    def _read(self, lines: list[str], first: int, at: int, functions: int) -> None:
+        """Read from the one line to the other.
+
+        functions: how many definitions of functions or classes the latter is in.
+        """
+        from tokenize import COMMENT, DEDENT, INDENT, NEWLINE, NL, generate_tokens
+
+        blocks, line = self._blocks, _Line([], 0)
+        words: list[str] = []
+        number = 0
+        for token in generate_tokens(iter(lines[first - 1 :]).__next__):
+            if token.type == INDENT:
+                blocks.append(line)
+            elif token.type == DEDENT:
+                del blocks[-1:]
+            elif token.type == NEWLINE:
+                line, words = _Line(words, number), []
+                if token.start[0] + first - 1 >= at:
+                    self._here = line
+                    return
+                targets = _targets(line.words)
+                for block in blocks:
+                    block.rebound |= targets
+                others = [x for x in (*blocks, line) if x.begins_with("def", "class", "@")]
+                if len(others) <= functions:
+                    self._past.append(line)
+            elif token.type not in (COMMENT, NL):
+                number = number if words else token.start[0] + first - 1
+                words.append(token.string)
+
+    def acquired(self) -> Iterator[tuple[int, Any]]:
+        """Return the line and the object of each call of `acquire` above where the frame is.
+
+        The last comes first.
+        """
+        for line in reversed(self._past):
+            if "acquire" in line.words and "lambda" not in line.words:
+                text = re.sub(r" ?([.()\[\]]) ?", r"\1", " ".join(line.words))
+                for found in reversed(_ACQUIRE.findall(text)):
+                    parsed = _parse(found, "eval")
+                    if parsed is not None:
+                        yield line.number, parsed.body
+
+    def entered(
+        self, frame: FrameType, inner: FrameType | None, waited: int
+    ) -> Iterator[tuple[int, Any]]:
+        """Return the line and the expression of each `with` statement that the frame is in.
+
+        inner: the call that it is in. Where a statement begins, it is in what comes before that
+        which it waits for.
+        """
+        calling = "" if inner is None else inner.f_code.co_name
+        is_leaving = calling in ("__exit__", "__aexit__")
+        if is_leaving and sys.version_info < (3, 10):
+            return  # it is said to be in the last line of the body, whichever statement it leaves
+        for line in self._blocks:
+            if line.begins_with("with"):
+                for expression in line.items()[0]:
+                    yield line.number, expression
+        if is_leaving or not self._here.begins_with("with"):
+            return
+        expressions, has_body = self._here.items()
+        found = [_evaluate(expression, frame) for expression in expressions]
+        # A lock is entered without a call in Python.
+        is_lock = [address_of(thing) is not None for thing in found]
+        is_entering = calling in ("__enter__", "__aenter__")
+        waits = [
+            (inner is None if own else is_entering) and waited in _addresses(thing)
+            for thing, own in zip(found, is_lock)
+        ]
+        if any(waits):
+            count = waits.index(True)
+        elif has_body:
+            count = len(found)
+        else:  # it is in a call of one that is not known
+            count = [*is_lock, False].index(False) if inner else 0
+        for expression in expressions[:count]:
+            yield self._here.number, expression
 
 
-def _calls(tree: Any) -> Iterator[Call]:
-    import ast
-
-    nodes: list[Call] = [(tree, ("<module>", 0, 1 << 60))]
-    while nodes:
-        node, function = nodes.pop()
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            first = min(n.lineno for n in (node, *node.decorator_list))
-            function = node.name, first, node.end_lineno or 0
-        elif isinstance(node, ast.Lambda):
-            function = "<lambda>", node.lineno, node.end_lineno or 0
-        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "acquire":
-            yield node, function
-        nodes += ((child, function) for child in ast.iter_child_nodes(node))
+def _outermost(lines: list[str], at: int) -> int:
+    """Return where the statement of a module begins that a line is in; or another one above."""
+    while at > 1 and (not lines[at - 1].strip() or lines[at - 1][0] in " \t#)]}"):
+        at -= 1
+    return at
 
 
 _MISSING = object()
@@ -215,16 +355,31 @@ def _items(names: Any) -> list[tuple[Any, Any]]:
 
 
 def _attribute(thing: object, name: str) -> object:
-    attributes = _attributes_of(thing)
-    found = _item(attributes, name)
-    if found is _MISSING and name[:2] == "__":  # it has the name of its class, unless of two
-        found, *others = [
-            value
-            for key, value in _items(attributes)
-            if type(key) is str and key[0:1] == "_" != key[1:2] and key.endswith(name)
-        ] or [_MISSING]
-        return _MISSING if others else found
-    return found
+    found = _named(_items(_attributes_of(thing)), name)
+    if found is not _MISSING:
+        return found
+    is_class = issubclass(type(thing), type)
+    for cls in _mro_of(thing if is_class else type(thing)):
+        found = _named(list(_names_of(cls).items()), name)
+        if type(found) is MemberDescriptorType and not is_class:  # of __slots__
+            try:
+                return found.__get__(thing)
+            except AttributeError:
+                return _MISSING
+        if found is not _MISSING:
+            return found
+    return _MISSING
+
+
+def _named(pairs: list[tuple[Any, Any]], name: str) -> object:
+    names = [(key, value) for key, value in pairs if type(key) is str]
+    for key, value in names:
+        if key == name:
+            return value
+    if name[:2] == "__":  # it has the name of its class, unless of two
+        found = [v for k, v in names if k[0:1] == "_" != k[1:2] and k.endswith(name)]
+        return found[0] if len(found) == 1 else _MISSING
+    return _MISSING
 
 
 def _attributes_of(thing: object) -> dict[str, Any]:
@@ -233,8 +388,8 @@ def _attributes_of(thing: object) -> dict[str, Any]:
     for cls in _mro_of(type(thing)):
         descriptor = _names_of(cls).get("__dict__")
         if descriptor is not None:
-            if type(descriptor) is not GetSetDescriptorType:  # the program's own
-                return {}
+            if type(descriptor) not in (GetSetDescriptorType, MemberDescriptorType):
+                return {}  # the program's own
             found = descriptor.__get__(thing)
             return found if type(found) is dict else {}
     return {}

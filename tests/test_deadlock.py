@@ -478,6 +478,68 @@ def one():
         condition.acquire()
 start(one)
 """,
+    "attributes of a class, a slot, and a module": """
+import types
+module = types.ModuleType("m")
+class S:
+    __slots__ = ("__own",)
+    module.lock = locks = threading.Lock()
+    def __init__(self): self.__own = self.locks
+    def one(self):
+        with self.__own: self.two()
+    def two(self):
+        with module.lock: pass
+    def again(self):
+        with open(os.devnull), \\
+             self.locks:  # taken
+            self.two()
+start(S().again, "one")
+""",
+    "in one line": """
+lock = threading.Lock()
+def one():
+    with lock: two(), "# it is taken here:  # taken"
+def two():
+    with lock: pass
+start(one)
+""",
+    "before a statement that takes it in Python": """
+lock = threading.Lock()
+class Thing:
+    def __enter__(self): lock.acquire()
+    def __exit__(self, *args): pass
+def one():
+    with lock, Thing():  # taken
+        pass
+start(one)
+""",
+    "below a comprehension, an `if` and a loop": """
+lock = threading.Lock()
+def take(x):
+    with lock: pass
+def one():
+    for i in range(1):
+        with lock:  # taken
+            text = '''
+with nothing:
+            '''
+            if True:
+                [take(x) for x in range(1)]
+start(one)
+""",
+    "beside who waits to be notified": """
+import queue
+lock = threading.Lock()
+def two():
+    with lock: pass
+def one():
+    with lock:  # taken
+        two()
+start(one)
+start(queue.Queue().get)
+start(quit_later)
+queue.Queue().get()
+""",
     "a destructor": """
 import queue
 q = queue.Queue()
@@ -509,9 +571,10 @@ def test_a_thread_that_waits_for_itself(script, tmp_path):
     path = tmp_path / "program.py"
     path.write_text(BEGIN + script + "quit_later()\n")
     err = run_script(path).err
-    [line] = [
-        n for n, x in enumerate(path.read_text().splitlines(), 1) if x.endswith(":  # taken")
-    ]
+    lines = path.read_text().splitlines()
+    [line] = [n for n, x in enumerate(lines, 1) if x.rstrip('"').endswith(":  # taken")]
+    if lines[line - 1].endswith("self.locks:  # taken"):
+        line -= 1  # where the statement begins
     first, second, third = err.splitlines()[:3]
     assert first == (
         "lowthread: found what looks like a deadlock: a thread waits for itself (unless another "
@@ -575,8 +638,12 @@ lowthread.detect_deadlocks(0.1, leave)
 
     def test_a_lock_that_the_only_thread_has(self):
         text = self.check("lock = threading.Lock(); lock.acquire(); lock.acquire()", 1)
+        assert re.search(r"waits for lock 0x\w+, taken by itself\n", text)
+
+    def test_who_waits_to_be_notified(self):
+        text = self.check("condition = threading.Condition()\nwith condition: condition.wait()", 1)
         assert re.search(
-            "taken by itself.*, as by who waits to be notified by a Condition, Queue, "
+            "taken by itself, as by who waits to be notified by a Condition, Queue, "
             "Future or the like\n",
             text,
         )
@@ -737,6 +804,71 @@ def one():
         job.done.acquire()
 start(one).join()
 """,
+    "a lock as an event, which is a Job's": """
+class Job:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._lock.acquire()
+    def __enter__(self): return self
+    def __exit__(self, *args): pass
+def one():
+    job = Job()
+    start(lambda: (time.sleep(1), job._lock.release()), "w")
+    with job:
+        job._lock.acquire()
+start(one).join()
+""",
+    "a lock as an event, in a function made where it was had": """
+lock = threading.Lock()
+with lock:
+    def one():
+        lock.acquire()
+        start(lambda: (time.sleep(1), lock.release()), "w")
+        lock.acquire()
+    two = lambda: one()
+ts = start(one), start(two)
+ts[0].join()
+start(lambda: (time.sleep(1), lock.release()), "w")
+ts[1].join()
+""",
+    "a lock as an event, when the statement is left": """
+class Job:
+    def __init__(self): self.lock = threading.Lock()
+    def __enter__(self): return self
+    def __exit__(self, *args):
+        self.lock.acquire()
+        start(lambda: (time.sleep(1), self.lock.release()), "w")
+        self.lock.acquire()
+def one():
+    job = Job()
+    with job, job.lock:
+        x = 1
+        y = 2
+start(one).join()
+""",
+    "a name for another lock by now": """
+def one():
+    lock = threading.Lock()
+    with lock:
+        lock = threading.Lock()
+        lock.acquire()
+        start(lambda: (time.sleep(1), lock.release()), "w")
+        lock.acquire()
+start(one).join()
+""",
+    "hand over hand": """
+class Node: pass
+first, second = Node(), Node()
+first.next, first.lock, second.lock = second, threading.Lock(), threading.Lock()
+def one():
+    node = first
+    with node.lock:
+        node, last = node.next, node
+        node.lock.acquire()
+        start(lambda: (time.sleep(1), node.lock.release()), "w")
+        node.lock.acquire()
+start(one).join()
+""",
     "a lock given up in a body": """
 lock = threading.Lock()
 def one():
@@ -780,6 +912,46 @@ def test_no_report(script, tmp_path):
     path.write_text(BEGIN + script)
     process = run_script(path)
     assert (process.code, process.err) == (0, "")
+
+
+def test_a_thread_with_a_small_stack_beside_a_large_function(tmp_path):
+    """To parse such a function takes more of the stack than the thread has."""
+    branches = "".join(f"    elif x == {i}: return {i}\n" for i in range(600))
+    path = tmp_path / "program.py"
+    path.write_text(
+        BEGIN
+        + f"""
+lock = threading.Lock()
+def large(x):
+    if x is None: return
+{branches}
+threading.stack_size(131072)
+def one():
+    lock.acquire()
+    start(lambda: (time.sleep(1), lock.release()), "w")
+    lock.acquire()
+    print("fine")
+start(one).join()
+"""
+    )
+    assert run_script(path).ok() == "fine\n"
+
+
+def test_no_name_of_the_program_is_compared():
+    said(
+        """
+class Name(str):
+    def __eq__(self, other): compared.append(other)
+    def __hash__(self): return hash("m")
+compared = []
+lock = threading.Lock()
+code = "lock.acquire(), start(lambda: (time.sleep(1), lock.release()), 'w'), lock.acquire()"
+names = {**globals(), "__name__": Name("m")}
+del compared[:]
+start(lambda: exec(code, names)).join()
+assert not compared, compared
+"""
+    )
 
 
 def test_it_can_be_switched_off():

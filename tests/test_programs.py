@@ -11,7 +11,7 @@ import pathlib
 import re
 
 import pytest
-from conftest import ROOT, SCRIPTS, run_lowthread, run_script
+from conftest import PYPY, ROOT, SCRIPTS, run_lowthread, run_script
 
 import lowthread
 
@@ -98,6 +98,13 @@ def test_watched_it_does_the_same(name, tmp_path):
     # Nothing but the table, which is the last that is told.
     assert re.match(r"lowthread: \d+ waits for locks", watched.err), watched.err
     assert watched.err.count("lowthread: ") == 1, watched.err
-    assert "somewhere" not in watched.err
-    waits = [event for event in json.loads(file.read_text())["traceEvents"] if event["ph"] == "X"]
+    events = json.loads(file.read_text())["traceEvents"]
+    waits = [event for event in events if event["ph"] == "X"]
     assert any(f"{name}.py:" in json.dumps(wait) for wait in waits)
+    placeless = [wait for wait in waits if not wait["args"]["stack"]]
+    if PYPY:
+        # Those of the main thread, and of who has been notified, if they are short.
+        [main] = {e["tid"] for e in events if e["ph"] == "M" and e["args"]["name"] == "MainThread"}
+        known = [w for w in placeless if w["tid"] == main or w["args"]["kind"] == "RLock"]
+        placeless = [wait for wait in placeless if wait not in known or wait["dur"] > 500_000]
+    assert not placeless

@@ -467,14 +467,16 @@ def test_how_the_program_was_started_is_not_told(how, tmp_path):
 
 
 def test_who_waits_to_be_notified_is_told_of_as_such():
-    """It waits for a lock that it took itself, as only a deadlock of its own would look."""
+    """It waits for a lock that it took itself, in `Condition.wait`."""
     lock = lowthread.allocate_lock()
     lock.acquire()
+    names = {"__name__": "threading"}
+    exec("def wait(waiter): waiter.acquire(timeout=0.5)", names)
 
     def to_be_notified():
         own = lowthread.allocate_lock()
         own.acquire()
-        own.acquire(timeout=0.5)
+        names["wait"](own)
 
     thread = lowthread.start(to_be_notified)
     other = lowthread.start(lambda: lock.acquire(timeout=0.5))

@@ -405,7 +405,7 @@ static void births_and_forks(void) {
         lt_wait_done waits[8];
         size_t lost, count = lt_record_take(waits, 8, &lost);
         for (size_t i = 0; i < count; i++) {
-            uintptr_t lock = waits[i].lock;
+            uint64_t lock = waits[i].lock;
             CHECK(lock == (uintptr_t)&entered || lock == (uintptr_t)&forked);
         }
         lt_record_end();
