@@ -19,7 +19,6 @@ from lowthread._helper import start_helper
 from lowthread._hooks import report_unraisable
 from lowthread._load import lib
 from lowthread._state import dump, note_stacks
-from lowthread._taken import import_now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,8 +58,6 @@ def dump_on_signal(signum: SupportsIndex, /) -> None:
     signum = index(signum)
     import faulthandler
     import traceback  # noqa: F401  -- now, since an import takes locks
-
-    import_now()
 
     with _lock:
         if not _signals:

@@ -141,7 +141,7 @@ def _targets(words: list[str]) -> set[str]:
     for i, word in enumerate(words):
         depth += (word in _OPENING) - (word in _CLOSING)
         is_new = word[-1:] == "=" and word not in ("==", "!=", "<=", ">=")
-        if (is_new and not depth) or (word == "in" and "for" in words[:2]):
+        if (is_new and not depth) or word == ":=" or (word == "in" and "for" in words[:2]):
             end = i
     begin = 0
     if "with" in words[:2] and "as" in words:
