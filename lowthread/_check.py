@@ -31,7 +31,14 @@ _AFTER_AT_MOST = 1_000_000_000
 #: The function that keeps a profile, if there is one.
 profilers: list[Callable[[int, int, int, WaitDone | None], object]] = []
 
-#: What is to be called before a wait, if there is a profile on CPython: see make_room().
+#: What C code has noted of waits that are over, if there is a profile on CPython.
+noted_ends: list[dict[bytes, str]] = []
+
+#: How much of that is much. It is looked for where the call of a function would take as long again
+#: as to pass a lock to and fro.
+MUCH = 1 << 8
+
+#: The function that takes it in.
 collectors: list[Callable[[], object]] = []
 
 #: The function that notes where locks are made, if that is noted.
@@ -79,7 +86,7 @@ def note(address: int, kind: int, since: int, done: WaitDone | None = None) -> N
 
 
 def make_room() -> None:
-    """Have what C code has noted taken in, before a wait that may add to it; if it is much."""
+    """Have what C code has noted taken in, before a wait that may add to it."""
     if is_finalizing():
         return
     for collect in collectors[:1]:

@@ -7,7 +7,7 @@ from _weakref import ref
 
 from lowthread._arguments import FOREVER, UNSET, wait_in_ns
 from lowthread._builtin import unannotated
-from lowthread._check import check, collectors, make_room, note
+from lowthread._check import MUCH, check, make_room, note, noted_ends
 from lowthread._final import Final, name_of, no_pickle
 from lowthread._hooks import report_unraisable
 from lowthread._load import PYPY, check_signals, ffi, lib
@@ -70,8 +70,9 @@ def wait_for(
     the caller has it: a caller that is in a `with` statement of this lock, as a `Condition` that
     has released it for a while, is going to release it.
     """
-    if collectors:
-        make_room()
+    for ends in noted_ends:
+        if len(ends) >= MUCH:
+            make_room()
     since = _now()
     deadline = since + ns if ns < FOREVER - since else FOREVER
     is_last = deadline == FOREVER and is_last_thread()

@@ -33,7 +33,7 @@ from struct import Struct
 from types import MethodType
 
 from lowthread._builtin import unannotated
-from lowthread._check import collectors, make_room
+from lowthread._check import MUCH, make_room, noted_ends
 from lowthread._load import leave, lib
 
 TYPE_CHECKING = False
@@ -77,8 +77,9 @@ class _Wait:
 
     def prepare(self, _: object) -> bool:
         """Before the first wait: do all that may raise; return whether that took the lock."""
-        if collectors:
-            make_room()  # which is not part of the wait
+        for ends in noted_ends:
+            if len(ends) >= MUCH:
+                make_room()  # which is not part of the wait
         since = _now()
         if self.enter.prepare(self.lock, since, True):
             return True
