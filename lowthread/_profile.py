@@ -486,8 +486,7 @@ class Profile:
 
     def _make_room(self) -> None:
         try:
-            if len(self._ends) >= MOST_NOTES:
-                self._take_if_nobody_does()
+            self._take_if_nobody_does()
         except Exception as error:  # which is not to end the wait
             report_or_raise(error, "Exception ignored in a profile")
 

@@ -20,7 +20,7 @@ from lowthread._places import address_of, is_of_a_condition
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import FrameType
+    from types import CodeType, FrameType
     from typing import Any
 
 
@@ -39,18 +39,21 @@ def taken_in(frame: FrameType | None, waited: int) -> dict[int, str]:
     """
     certain: dict[int, str] = {}
     probable: dict[int, str] = {}
-    for call, inner in _calls(frame):
-        code = call.f_code
-        source = _Source(call, is_all=True)
-        for places, how, nodes in (
-            (certain, " in", source.entered(call, inner, waited)),
-            (probable, ", probably in", source.acquired()),
-        ):
-            for line, expression in nodes:
-                place = f'File "{code.co_filename}", line {line}, in {code.co_name}'
-                for address in _addresses(_evaluate(expression, call)):
-                    places.setdefault(address, f"{how} {place}")
+    for call, inner, source in _read(frame, is_all=True):
+        for line, expression in source.entered(call, inner, waited):
+            found = _evaluate(expression, call)
+            for address in _locked_by(found):
+                certain.setdefault(address, f" in {_say(call, line)}")
+            for address in _addresses(found):
+                probable.setdefault(address, f", probably in {_say(call, line)}")
+        for line, expression in source.acquired():
+            for address in _addresses(_evaluate(expression, call)):
+                probable.setdefault(address, f", probably in {_say(call, line)}")
     return {**probable, **certain}
+
+
+def _say(call: FrameType, line: int) -> str:
+    return f'File "{call.f_code.co_filename}", line {line}, in {call.f_code.co_name}'
 
 
 def is_taken_again(frame: FrameType | None, waited: int) -> bool:
@@ -60,14 +63,11 @@ def is_taken_again(frame: FrameType | None, waited: int) -> bool:
     """
     if is_to_be_notified(frame):
         return False  # most waits are, and no source need be read for them
-    for call, inner in _calls(frame):
-        for _, expression in _Source(call, is_all=False).entered(call, inner, waited):
-            found = _evaluate(expression, call)
-            if waited == address_of(found):
-                return True
-            if _is_condition(found) and waited == address_of(_attribute(found, "_lock")):
-                return True
-    return False
+    return any(
+        waited in _locked_by(_evaluate(expression, call))
+        for call, inner, source in _read(frame, is_all=False)
+        for _, expression in source.entered(call, inner, waited)
+    )
 
 
 def is_to_be_notified(frame: FrameType | None) -> bool:
@@ -87,9 +87,24 @@ def _calls(frame: FrameType | None) -> Iterator[tuple[FrameType, FrameType | Non
         frame = frame.f_back
 
 
-def _is_condition(thing: object) -> bool:
-    condition = getattr(sys.modules.get("threading"), "Condition", None)
-    return any(cls is condition for cls in _mro_of(type(thing)))
+def _read(
+    frame: FrameType | None, is_all: bool
+) -> Iterator[tuple[FrameType, FrameType | None, _Source]]:
+    """Return the same with the source; in a recursion, that is read once."""
+    known: dict[tuple[CodeType, int | None], _Source] = {}
+    for call, inner in _calls(frame):
+        where = call.f_code, call.f_lineno
+        if where not in known:
+            known[where] = _Source(call, is_all)
+        yield call, inner, known[where]
+
+
+def _locked_by(thing: object) -> list[int]:
+    """Return the address of the lock that a `with` statement of a thing is known to take."""
+    condition = _item(_attributes_of(sys.modules.get("threading")), "Condition")
+    is_condition = any(cls is condition for cls in _mro_of(type(thing)))
+    address = address_of(_attribute(thing, "_lock") if is_condition else thing)
+    return [] if address is None else [address]
 
 
 class _Line:
@@ -137,16 +152,22 @@ _ACQUIRE = re.compile(r"([^\W\d][\w.]*(?:\[[^\[\]]*\][\w.]*)*)\.acquire\(")
 
 def _targets(words: list[str]) -> set[str]:
     """Return what a line gives another value; or more, such as the condition of an `if` before."""
+    if words[:1] and words[0] in ("case", "class", "def", "except", "from", "import"):
+        return _names_in(words)
     depth, end = 0, 0
     for i, word in enumerate(words):
         depth += (word in _OPENING) - (word in _CLOSING)
         is_new = word[-1:] == "=" and word not in ("==", "!=", "<=", ">=")
-        if (is_new and not depth) or word == ":=" or (word == "in" and "for" in words[:2]):
+        if (is_new and not depth) or word == ":=" or (word == "in" and "for" in words[:i]):
             end = i
     begin = 0
     if "with" in words[:2] and "as" in words:
         begin, end = words.index("as"), len(words)
-    return set(re.findall(r"[\w.]+", " ".join(words[begin:end]).replace(" . ", ".")))
+    return _names_in(words[begin:end])
+
+
+def _names_in(words: list[str]) -> set[str]:
+    return set(re.findall(r"[\w.]+", " ".join(words).replace(" . ", ".")))
 
 
 def _parse(text: str, mode: str) -> Any:
@@ -181,7 +202,8 @@ class _Source:
 
         try:
             lines = linecache.getlines(code.co_filename, frame.f_globals if is_all else None)
-            if 0 < at <= len(lines):
+            # The tokenizer of C would warn of "\\{" in f"...".
+            if 0 < at <= len(lines) and not any("\\{" in line for line in lines[:at]):
                 first = 1 if is_module else code.co_firstlineno
                 if is_module and not is_all:
                     first = _outermost(lines, at)
@@ -196,7 +218,7 @@ class _Source:
 
         functions: how many definitions of functions or classes the latter is in.
         """
-        from tokenize import COMMENT, DEDENT, INDENT, NEWLINE, NL, generate_tokens
+        from tokenize import DEDENT, INDENT, NEWLINE, generate_tokens, tok_name
 
         blocks, line = self._blocks, _Line([], 0)
         words: list[str] = []
@@ -208,16 +230,16 @@ class _Source:
                 del blocks[-1:]
             elif token.type == NEWLINE:
                 line, words = _Line(words, number), []
-                if token.start[0] + first - 1 >= at:
-                    self._here = line
-                    return
                 targets = _targets(line.words)
                 for block in blocks:
                     block.rebound |= targets
+                if token.start[0] + first - 1 >= at:
+                    self._here = line
+                    return
                 others = [x for x in (*blocks, line) if x.begins_with("def", "class", "@")]
                 if len(others) <= functions:
                     self._past.append(line)
-            elif token.type not in (COMMENT, NL):
+            elif tok_name[token.type] not in ("COMMENT", "NL", "FSTRING_MIDDLE"):
                 number = number if words else token.start[0] + first - 1
                 words.append(token.string)
 
@@ -263,10 +285,10 @@ class _Source:
         ]
         if any(waits):
             count = waits.index(True)
-        elif has_body:
+        elif has_body and inner and all(is_lock):  # no call to evaluate or to enter one of them
             count = len(found)
-        else:  # it is in a call of one that is not known
-            count = [*is_lock, False].index(False) if inner else 0
+        else:  # it enters one that is not known, or evaluates one
+            count = [*is_lock, False].index(False) if is_entering else 0
         for expression in expressions[:count]:
             yield self._here.number, expression
 
@@ -355,31 +377,24 @@ def _items(names: Any) -> list[tuple[Any, Any]]:
 
 
 def _attribute(thing: object, name: str) -> object:
-    found = _named(_items(_attributes_of(thing)), name)
-    if found is not _MISSING:
-        return found
     is_class = issubclass(type(thing), type)
+    pairs = _items(_attributes_of(thing))
     for cls in _mro_of(thing if is_class else type(thing)):
-        found = _named(list(_names_of(cls).items()), name)
-        if type(found) is MemberDescriptorType and not is_class:  # of __slots__
-            try:
-                return found.__get__(thing)
-            except AttributeError:
-                return _MISSING
-        if found is not _MISSING:
-            return found
-    return _MISSING
-
-
-def _named(pairs: list[tuple[Any, Any]], name: str) -> object:
+        pairs += _names_of(cls).items()
     names = [(key, value) for key, value in pairs if type(key) is str]
-    for key, value in names:
-        if key == name:
-            return value
-    if name[:2] == "__":  # it has the name of its class, unless of two
+    found = [value for key, value in names if key == name]
+    if not found and name[:2] == "__":  # it has the name of its class, unless of two
         found = [v for k, v in names if k[0:1] == "_" != k[1:2] and k.endswith(name)]
-        return found[0] if len(found) == 1 else _MISSING
-    return _MISSING
+        if len(found) > 1:
+            return _MISSING
+    if not found or any(type(value) is property for value in found):
+        return _MISSING
+    if type(found[0]) is MemberDescriptorType and not is_class:  # of __slots__
+        try:
+            return found[0].__get__(thing)
+        except AttributeError:
+            return _MISSING
+    return found[0]
 
 
 def _attributes_of(thing: object) -> dict[str, Any]:

@@ -126,7 +126,7 @@ quit_later()
 WITHS = {
     "one line": "with first, second: pass",
     "two lines": "with first, \\\n            second:\n        pass",
-    "in the body": "with open(os.devnull), first: second.acquire()",
+    "in the body": "with open(os.devnull), first:\n        second.acquire()",
 }
 
 
@@ -869,6 +869,66 @@ def one():
         node.lock.acquire()
 start(one).join()
 """,
+    "a lock that a signal handler waits for, too": """
+import signal
+lock = threading.Lock()
+def handler(*args):
+    with lock: pass
+signal.signal(signal.SIGALRM, handler)
+def main():
+    lock.acquire()
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    start(lambda: (time.sleep(1), lock.release()), "w")
+    with lock:
+        pass
+main()
+""",
+    "locks of a loop": """
+def one():
+    lock, done = threading.Lock(), [threading.Lock(), threading.Lock()]
+    for d in done:
+        d.acquire()
+        start(lambda d=d: (time.sleep(1), d.release()), "w")
+    with lock:
+        for lock in done: lock.acquire()
+start(one).join()
+""",
+    "a private lock of another class": """
+class Base:
+    __lock = threading.Lock()
+    def run(self):
+        with self.__lock: self.hook()
+class Child(Base):
+    def __init__(self): self.__lock = threading.Lock()
+    def hook(self):
+        self.__lock.acquire()
+        start(lambda: (time.sleep(1), self.__lock.release()), "w")
+        self.__lock.acquire()
+start(Child().run).join()
+""",
+    "a lock that what is before it in the line has given back": """
+import contextlib
+lock = threading.Lock()
+def ready():
+    lock.acquire()
+    lock.release()
+    return contextlib.nullcontext()
+def one():
+    lock.acquire()
+    start(lambda: (time.sleep(1), lock.release()), "w")
+    with ready(), lock: pass
+start(one).join()
+""",
+    "a text with a bracket": """
+def one():
+    lock, done = threading.Lock(), threading.Lock()
+    with lock:
+        str(f"({lock}"); lock = done
+        done.acquire()
+        start(lambda: (time.sleep(1), done.release()), "w")
+        lock.acquire()
+start(one).join()
+""",
     "a lock given up in a body": """
 lock = threading.Lock()
 def one():
@@ -912,6 +972,25 @@ def test_no_report(script, tmp_path):
     path.write_text(BEGIN + script)
     process = run_script(path)
     assert (process.code, process.err) == (0, "")
+
+
+def test_source_that_is_warned_of_is_so_when_it_is_compiled_only(tmp_path):
+    path = tmp_path / "program.py"
+    path.write_text(
+        BEGIN
+        + """
+def one():
+    lock = threading.Lock()
+    text = f"\\{lock}"
+    lock.acquire()
+    start(lambda: (time.sleep(1), lock.release()), "w")
+    lock.acquire()
+start(one).join()
+"""
+    )
+    process = run_script(path)
+    assert process.code == 0
+    assert process.err.count("Warning: ") <= 1, process.err
 
 
 def test_a_thread_with_a_small_stack_beside_a_large_function(tmp_path):
