@@ -31,15 +31,13 @@ _AFTER_AT_MOST = 1_000_000_000
 #: The function that keeps a profile, if there is one.
 profilers: list[Callable[[int, int, int, WaitDone | None], object]] = []
 
-#: What C code has noted of waits that are over, if there is a profile on CPython.
-noted_ends: list[dict[bytes, str]] = []
+#: What C code has noted of waits that are over, and the function that takes it in, if there is a
+#: profile on CPython.
+noted_ends: list[tuple[dict[bytes, str], Callable[[], object]]] = []
 
 #: How much of that is much. It is looked for where the call of a function would take as long again
 #: as to pass a lock to and fro.
 MUCH = 1 << 8
-
-#: The function that takes it in.
-collectors: list[Callable[[], object]] = []
 
 #: The function that notes where locks are made, if that is noted.
 makers: list[Callable[[Any], bool]] = []
@@ -85,12 +83,10 @@ def note(address: int, kind: int, since: int, done: WaitDone | None = None) -> N
         keep(address, kind, since, done)
 
 
-def make_room() -> None:
+def make_room(take_in: Callable[[], object]) -> None:
     """Have what C code has noted taken in, before a wait that may add to it."""
-    if is_finalizing():
-        return
-    for collect in collectors[:1]:
-        collect()
+    if not is_finalizing():
+        take_in()
 
 
 def made(lock: Any) -> bool:

@@ -15,7 +15,7 @@ from collections import deque, namedtuple
 from operator import attrgetter
 
 from lowthread._builtin import unannotated
-from lowthread._check import collectors, is_inside, noted_ends, profilers
+from lowthread._check import is_inside, noted_ends, profilers
 from lowthread._holds import MOST_HOLDS, Holds, ProfileHold, ProfileHoldPlace
 from lowthread._hooks import HERE, is_start, report_or_raise
 from lowthread._load import PYPY, ffi, lib, native
@@ -138,7 +138,6 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 def hear_nothing() -> None:
     profilers.clear()
     noted_ends.clear()
-    collectors.clear()
     if native:
         native.note_ends(None)
 
@@ -287,8 +286,7 @@ class Profile:
         if native:
             codes, ends = self._codes, self._ends
             native.note_ends((codes, ends, self._make_room, sys.modules, names_of_locks))
-            collectors[:] = [self._make_room]
-            noted_ends[:] = [ends]
+            noted_ends[:] = [(ends, self._make_room)]
         if self._holds is not None:
             _timed[:] = [self]
             tell_of_taking(self._note_taking, is_timed=True)

@@ -202,12 +202,12 @@ class _Source:
 
         try:
             lines = linecache.getlines(code.co_filename, frame.f_globals if is_all else None)
-            # The tokenizer of C would warn of "\\{" in f"...".
-            if 0 < at <= len(lines) and not any("\\{" in line for line in lines[:at]):
+            if 0 < at <= len(lines):
                 first = 1 if is_module else code.co_firstlineno
                 if is_module and not is_all:
                     first = _outermost(lines, at)
-                self._read(lines, first, at, 0 if is_module else 1)
+                if not _is_warned_of("".join(lines[first - 1 : at])):
+                    self._read(lines, first, at, 0 if is_module else 1)
         except Exception as error:  # it is no source, or the program's own loader raises
             if is_of_a_handler(error):
                 raise
@@ -291,6 +291,11 @@ class _Source:
             count = [*is_lock, False].index(False) if is_entering else 0
         for expression in expressions[:count]:
             yield self._here.number, expression
+
+
+def _is_warned_of(source: str) -> bool:
+    """Return whether C's tokenizer may warn of source: of a backslash before a brace in f"..."."""
+    return "\\{" in source and bool(re.search(r"\bf['\"]", source, re.IGNORECASE))
 
 
 def _outermost(lines: list[str], at: int) -> int:

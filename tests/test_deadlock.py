@@ -156,6 +156,41 @@ quit_later()
         assert re.search(place, err), err
 
 
+def test_what_with_of_an_object_is_not_known_to_take_is_probable(tmp_path):
+    script = tmp_path / "program.py"
+    script.write_text(
+        BEGIN
+        + """
+class Pool:
+    def __init__(self): self.a, self.b = threading.Lock(), threading.Lock()
+    def __enter__(self): self.a.acquire()
+    def __exit__(self, *args): self.a.release()
+class Hiding:
+    def __init__(self): self.__dict__["lock"], self._own = other, threading.Lock()
+    @property
+    def lock(self): return self._own
+def take(pool): pool.b.acquire()
+pool, other = Pool(), threading.Lock()
+hiding = Hiding()
+def one():
+    take(pool)
+    with pool:
+        both.wait(); other.acquire()
+def two():
+    other.acquire()
+    with hiding.lock:
+        both.wait(); pool.b.acquire()
+start(one), start(two)
+quit_later()
+"""
+    )
+    err = run_script(script).err
+    assert re.search(r'by thread "one" \(0x\w+\), probably in File', err), err
+    assert re.search(r'by thread "two" \(0x\w+\), probably in File ".*", line \d+, in two', err), (
+        err
+    )
+
+
 def test_calls_of_acquire_may_have_taken_it(tmp_path):
     """What is below, or in another function, has not."""
     script = tmp_path / "program.py"
@@ -515,6 +550,7 @@ start(one)
 """,
     "below a comprehension, an `if` and a loop": """
 lock = threading.Lock()
+brace, text = r"\\{", "{lock}"
 def take(x):
     with lock: pass
 def one():
