@@ -550,10 +550,10 @@ start(one)
 """,
     "below a comprehension, an `if` and a loop": """
 lock = threading.Lock()
-brace, text = r"\\{", "{lock}"
 def take(x):
     with lock: pass
 def one():
+    brace = r"\\{"
     for i in range(1):
         with lock:  # taken
             text = '''
@@ -650,6 +650,33 @@ assert args.thread.name == "one"
 """
     )
     assert run_script(path).ok() == ""
+
+
+def test_one_that_waits_for_itself_is_told_of_once_if_all_others_wait_to_be_notified(tmp_path):
+    path = tmp_path / "program.py"
+    path.write_text(
+        BEGIN
+        + """
+import queue, signal
+child = os.fork()
+if child:
+    time.sleep(3)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    sys.exit()
+lock = threading.Lock()
+def two():
+    with lock: pass
+def one():
+    time.sleep(0.05)
+    with lock: two()
+start(one)
+queue.Queue().get()
+"""
+    )
+    err = run_script(path).err
+    assert "a thread waits for itself" in err
+    assert err.count("lowthread: ") == 1, err
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is not known how many there are")
