@@ -658,9 +658,15 @@ def test_one_that_waits_for_itself_is_told_of_once_if_all_others_wait_to_be_noti
         BEGIN
         + """
 import queue, signal
+read, write = os.pipe()
+def tell(deadlock):
+    sys.stderr.write(deadlock.text); sys.stderr.flush()
+    os.write(write, b"x")
+lowthread.detect_deadlocks(0.1, tell)
 child = os.fork()
 if child:
-    time.sleep(3)
+    os.read(read, 1)
+    time.sleep(1)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     sys.exit()
