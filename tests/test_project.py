@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 
 import pytest
 from conftest import CFFI, ROOT
@@ -138,6 +139,94 @@ def test_the_development_container_has_what_ci_has():
     dockerfile = read(".devcontainer", "Dockerfile")
     install = re.search(r"apt-get install (.*?)&&", dockerfile.replace("\\\n", " "), re.S)[1]
     assert set(wanted) - set(install.split()) == set()
+
+
+# ---- the gate ----
+
+
+@pytest.fixture
+def gate(tmp_path):
+    """Return a function that begins the gate, with stubs of what it calls; what they do is sh."""
+    project = tmp_path / "project"
+    (project / ".ci").mkdir(parents=True)
+    shutil.copy(ROOT / ".ci" / "run", project / ".ci")
+    stubs = tmp_path / "bin"
+    stubs.mkdir()
+    begun = []
+
+    def begin(make, **variables):
+        for name, script in {
+            "make": make,
+            "dpkg": "exit 0",
+            "apt-get": "exit 0",
+            "chromium": "",
+            "musl-gcc": "",
+            "pypy3": "",
+            "spin": "",
+            "valgrind": "",
+        }.items():
+            (stubs / name).write_text(f"#!/bin/sh\n{script}\n")
+            (stubs / name).chmod(0o755)
+        process = subprocess.Popen(
+            ["bash", ".ci/run"],
+            cwd=project,
+            env=os.environ | {"PATH": f"{stubs}:{os.environ['PATH']}"} | variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        begun.append(process)
+        return process
+
+    yield begin
+    (tmp_path / "stop").touch()
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+def steps_of(output):
+    return re.findall(r"^== (make .*)", output, re.M)
+
+
+def test_the_gate_passes_if_each_of_its_steps_does(gate):
+    process = gate("exit 0")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert len(steps_of(output)) > 30
+    assert "failed" not in output
+    assert "left out" not in output
+
+
+@pytest.mark.parametrize("broken", ["lint", "test-all BACKEND=cffi ONLY=CPython-3.9"])
+def test_a_step_that_fails_has_the_gate_fail_when_all_others_have_run(gate, broken):
+    all_steps = sorted(steps_of(gate("exit 0").communicate(timeout=60)[0]))
+    process = gate(f"[ \"$*\" != '{broken}' ]")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert output.count("failed") == 1
+    assert output.endswith(f"failed: make {broken}\n")
+    assert sorted(steps_of(output)) == all_steps
+
+
+def test_for_want_of_time_the_gate_leaves_out_what_comes_last_and_says_so(gate):
+    process = gate("exit 0", LATEST="-1", LATEST_OF_LONG="-1")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "make test-all BACKEND=native ONLY=3.13" in steps_of(output)
+    assert "left out, for want of time: make stress-all SECONDS=20\n" in output
+
+
+def test_a_gate_that_is_ended_ends_what_it_has_begun(gate, tmp_path):
+    began = tmp_path / "began"
+    process = gate(f'echo >>"{began}"; while ! [ -e "{tmp_path}/stop" ]; do sleep 0.1; done')
+    while not began.exists() or began.read_text() != "\n\n":  # one in each half
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.terminate()
+    process.communicate(timeout=20)  # all have closed the output
+    assert process.returncode == 143
 
 
 # ---- make lint notices ----
