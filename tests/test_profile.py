@@ -294,13 +294,18 @@ lowthread.install()
 import threading, queue, time
 lock, q, done = threading.Lock(), queue.Queue(), threading.Event()
 def holds():
-    with lock: time.sleep(0.05)
+    with lock: pass
+def is_waited_for(lock):
+    return any(s.waiters for s in lowthread.locks() if s.address == lowthread.addressof(lock))
 with lowthread.profile() as p:
     {first}
     time.sleep(0.2)
-    threads = [threading.Thread(target=holds) for _ in range(2)]
-    for thread in threads: thread.start()
-    for thread in threads: thread.join()
+    with lock:
+        thread = threading.Thread(target=holds)
+        thread.start()
+        while not is_waited_for(lock): time.sleep(0.01)
+        time.sleep(0.05)
+    thread.join()
     q.put(1)
 first = p.places[0]
 assert first.is_contended and " in holds" in first.where, p.places
