@@ -908,6 +908,7 @@ def test_a_profile_that_has_ended_takes_nothing_of_the_next():
 def test_a_handler_that_joins_the_thread_that_was_waited_for():
     script = """
 main = lowthread.get_ident()
+worker = lowthread.start(int)  # it may come before the first one below has its name
 signal.signal(signal.SIGUSR1, lambda *_: worker.join())
 def work():
     time.sleep(0.001)
