@@ -44,6 +44,8 @@ typedef struct {
     int notifier;         /* the processor of the last one, plus 1; 0: not known */
     unsigned misses;      /* how many waits in succession were awake in vain ... */
     unsigned skips;       /* ... and how many are therefore not to try it */
+    /* Not of the mutex: relaxed, since it guards nothing.  See lt_record_note_at(). */
+    _Atomic unsigned brief;
 } bucket;
 
 enum { BUCKETS = 256 };
@@ -372,7 +374,7 @@ bool lt_check_is_due(int64_t since, int64_t deadline) {
 }
 
 /* The deadline of one sleep: that of the wait, or when its caller is to look. */
-static int64_t next_look(int64_t since, int64_t deadline) {
+static int64_t next_look(bucket *b, int64_t since, int64_t deadline) {
     int64_t after = atomic_load_explicit(&check_after, memory_order_relaxed);
     if ((after == 0 || !has_no_timeout(deadline)) && !lt_is_recording()) {
         return deadline;
@@ -384,7 +386,8 @@ static int64_t next_look(int64_t since, int64_t deadline) {
         }
         until = after < deadline - since ? since + after : deadline;
     }
-    int64_t note_at = lt_record_note_at(since, now);
+    unsigned brief = atomic_load_explicit(&b->brief, memory_order_relaxed);
+    int64_t note_at = lt_record_note_at(since, now, brief);
     return note_at < until ? note_at : until;
 }
 
@@ -397,7 +400,7 @@ static uintptr_t owner_of(const waiter *w, uint32_t word) {
 
 /* The rest of lt_lock_acquire_for(), for who is in the queue. */
 static int wait_in_queue(bucket *b, waiter *me, bool tries, const lt_hooks *hooks) {
-    int64_t until = me->subject.checks ? next_look(me->since, me->deadline) : me->deadline;
+    int64_t until = me->subject.checks ? next_look(b, me->since, me->deadline) : me->deadline;
     for (;;) {
         bool awake = tries;
         int why = sleep_in_queue(me, &awake, until, hooks);
@@ -431,19 +434,29 @@ static int wait_in_queue(bucket *b, waiter *me, bool tries, const lt_hooks *hook
     }
 }
 
+static void learn_length(bucket *b, int64_t length) {
+    unsigned brief = atomic_load_explicit(&b->brief, memory_order_relaxed);
+    unsigned now = !lt_record_is_brief(length) ? 0 : brief < LT_MOST_BRIEF ? brief + 1 : brief;
+    if (now != brief) {
+        atomic_store_explicit(&b->brief, now, memory_order_relaxed);
+    }
+}
+
 /* Has a wait written down that is over, or that its caller has found to be over when it came back;
  * returns its verdict. */
 static int record(lt_lock *lock, const waiter *me, uintptr_t owner, uint32_t word, int verdict) {
     if (me->subject.kind == LT_FOR_CORE) {
         return verdict;
     }
+    int64_t until = lt_now();
+    learn_length(bucket_of(lock), until - me->since);
     lt_record(&(lt_wait_done){.lock = (uintptr_t)lock,
                               .waiter = me->ident,
                               .owner = owner,
                               .word = word,
                               .kind = me->subject.kind,
                               .since = me->since,
-                              .until = lt_now(),
+                              .until = until,
                               .verdict = verdict},
               me->subject.is_told);
     return verdict;

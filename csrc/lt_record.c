@@ -12,8 +12,11 @@
 /* Once is enough, but for who was so late to begin its wait that it has lasted already. */
 enum { AGAIN = 64 };
 
+/* Later than the kernel's next tick, which it has set a timer for anyway. */
+static const int64_t latest_note = 16 * LT_NS_PER_MS;
+
 /* Changed with the mutex, and relaxed: nothing depends on them but what is told. */
-static atomic_bool is_on, has_holds;
+static atomic_bool is_on, has_holds, tells_main;
 static _Atomic int64_t shortest, noted_after;
 static _Atomic(lt_over *) over;
 
@@ -37,6 +40,7 @@ static void replace(lt_wait_done *by, const lt_record_how *how) {
     atomic_store_explicit(&shortest, how->shortest, memory_order_relaxed);
     atomic_store_explicit(&noted_after, how->noted_after, memory_order_relaxed);
     atomic_store_explicit(&over, how->over, memory_order_relaxed);
+    atomic_store_explicit(&tells_main, how->tells_main, memory_order_relaxed);
     atomic_store_explicit(&is_on, by != NULL, memory_order_relaxed);
     atomic_store_explicit(&has_holds, how->holds, memory_order_relaxed);
     lt_mutex_unlock(&mutex);
@@ -58,10 +62,12 @@ static int64_t number(_Atomic int64_t *of) {
     return atomic_load_explicit(of, memory_order_relaxed);
 }
 
+static bool is_main(void) { return lt_main_ident() == lt_ident(); }
+
 /* In the main thread early: its waits may not be told of when they are over. */
 static int64_t time_to_note(void) {
     int64_t after = number(&noted_after);
-    return after != 0 && lt_main_ident() == lt_ident() ? number(&shortest) : after;
+    return after != 0 && is_main() ? number(&shortest) : after;
 }
 
 bool lt_record_wants_note(int64_t since) {
@@ -74,10 +80,17 @@ bool lt_record_is_long(int64_t since) {
     return lt_is_recording() && length != 0 && lt_now() - since >= length;
 }
 
-int64_t lt_record_note_at(int64_t since, int64_t now) {
+bool lt_record_is_brief(int64_t length) { return length < time_to_note(); }
+
+int64_t lt_record_note_at(int64_t since, int64_t now, unsigned brief) {
     int64_t after = time_to_note();
     if (!lt_is_recording() || after == 0) {
         return LT_FOREVER;
+    }
+    if (atomic_load_explicit(&tells_main, memory_order_relaxed) || !is_main()) {
+        for (unsigned i = 0; i < brief && after < latest_note; i++) {
+            after *= 2;
+        }
     }
     while (after <= now - since) {
         after *= AGAIN;

@@ -112,12 +112,27 @@ static void short_waits_are_counted(void) {
 
 static void a_note_is_wanted_when_it_is_not_short_any_more(void) {
     int64_t now = lt_now();
-    CHECK(!lt_record_wants_note(0) && lt_record_note_at(now, now) == LT_FOREVER);
+    CHECK(!lt_record_wants_note(0) && lt_record_note_at(now, now, 0) == LT_FOREVER);
     CHECK(begin(ROOM, 1000 * MS, false));
-    CHECK(lt_record_note_at(now, now) == now + 1000 * MS);
-    CHECK(lt_record_note_at(now, now + 1000 * MS) == now + 64000 * MS);
+    CHECK(lt_record_note_at(now, now, 0) == now + 1000 * MS);
+    CHECK(lt_record_note_at(now, now + 1000 * MS, 0) == now + 64000 * MS);
+    CHECK(lt_record_note_at(now, now, LT_MOST_BRIEF) == now + 1000 * MS); /* late enough */
     CHECK(lt_record_wants_note(now - 1000 * MS) && !lt_record_wants_note(now + 1000 * MS));
     lt_record_end();
+}
+
+static void who_waits_briefly_most_often_is_noted_later(void) {
+    for (int tells_main = 0; tells_main < 2; tells_main++) {
+        CHECK(lt_record_begin(&(lt_record_how){
+            .room = ROOM, .shortest = MS, .noted_after = MS, .tells_main = tells_main}));
+        CHECK(lt_record_is_brief(MS - 1) && !lt_record_is_brief(MS));
+        int64_t now = lt_now(), after = MS;
+        for (unsigned brief = 0; brief <= LT_MOST_BRIEF; brief++) {
+            CHECK(lt_record_note_at(now, now, brief) == now + (tells_main ? after : MS));
+            after *= after < 16 * MS ? 2 : 1;
+        }
+        lt_record_end();
+    }
 }
 
 static void *releases_later(void *lock) {
@@ -151,6 +166,38 @@ static void a_wait_that_goes_on_is_interrupted_for_that(void) {
     release(&lock);
     void *times;
     CHECK(pthread_join(thread, &times) == 0 && (intptr_t)times >= 1 && (intptr_t)times <= 3);
+    lt_record_end();
+}
+
+/* How often a wait for so long, in vain, is interrupted to be noted. */
+static int notes_in(lt_lock *lock, int64_t ns) {
+    static const lt_subject subject = {.kind = LT_FOR_LOCK, .checks = true};
+    int64_t since = lt_now();
+    int times = 0;
+    while (lt_lock_acquire_for(lock, &subject, since, since + ns, NULL) != LT_TIMED_OUT) {
+        times++;
+    }
+    return times;
+}
+
+static void *waits_briefly_and_then_not(void *lock) {
+    int when_brief, when_not;
+    do { /* again where a loaded machine has them last, or be over before they begin */
+        for (unsigned i = 0; i < LT_MOST_BRIEF; i++) {
+            notes_in(lock, MS / 10);
+        }
+        when_brief = notes_in(lock, 8 * MS);
+        when_not = notes_in(lock, 8 * MS);
+    } while (when_brief != 0 || when_not == 0);
+    return NULL;
+}
+
+static void how_long_waits_last_is_learnt(void) {
+    lt_lock lock = {0};
+    CHECK(begin(ROOM, MS, false));
+    acquire(&lock);
+    join(spawn(waits_briefly_and_then_not, &lock)); /* not in the main thread, that is woken */
+    release(&lock);
     lt_record_end();
 }
 
@@ -313,7 +360,9 @@ int main(void) {
     RUN(a_wait_is_written_down);
     RUN(short_waits_are_counted);
     RUN(a_note_is_wanted_when_it_is_not_short_any_more);
+    RUN(who_waits_briefly_most_often_is_noted_later);
     RUN(a_wait_that_goes_on_is_interrupted_for_that);
+    RUN(how_long_waits_last_is_learnt);
     RUN(who_asked_for_it_is_told_of_the_end);
     RUN(who_comes_too_late_is_written_down);
     RUN(many_write_while_it_begins_and_ends);
