@@ -97,7 +97,8 @@ MOST_NOTES = 256
 SHORTEST = 50_000
 
 #: After how many ns a wait that goes on is noted, and where the owner is then; one that ends
-#: before is noted at its end. On PyPy, to be woken is to wait for the GIL, as others do already.
+#: before is noted at its end. Later, if waits for the same have been shorter: lt_record_note_at().
+#: On PyPy, to be woken is to wait for the GIL, as others do already.
 NOTED_AFTER = 50_000_000 if PYPY else SHORTEST
 
 # Longer than it takes to take waits in, in seconds: who does may have been left by the exception
@@ -349,10 +350,12 @@ class Profile:
 
     def _learn_name(self, ident: int) -> str | None:
         """Learn and return a thread's name: each time, as another one may have had its ident."""
-        self._learn_bits(ident)
         name = name_of_thread(ident)
-        if name is not None:
-            self._note_name(ident, name, _now())
+        known = self._names.get(ident)
+        if not known or known[-1][1] != name:
+            self._learn_bits(ident)
+            if name is not None:
+                self._note_name(ident, name, _now())
         return name
 
     def _note_name(self, ident: int, name: str, at: int) -> None:
@@ -404,7 +407,7 @@ class Profile:
             lib.lt_note(address, kind, noted)
             me, owner, bits = noted.waiter, noted.owner, noted.owner_bits
         # To note it, or what a finalizer does meanwhile, may have to wait.
-        if is_inside(self._busy, me) or (me, since) in self._begun:
+        if (me in self._busy and is_inside(self._busy, me)) or (me, since) in self._begun:
             return
         try:
             self._busy[me] = sys._getframe()
@@ -897,9 +900,10 @@ def profile(file: Any = None, *, holds: bool = False) -> Profile:
     that is told if somebody waits for them. To take one takes some microseconds more meanwhile.
 
     Only waits are in it: an uncontended lock costs nothing more. Who had a lock is told by who
-    took it; where that one was, on CPython, by its innermost call when the wait began, for as many
-    waits as can be looked at in a twentieth of the time. Waits of less than 50 microseconds are
-    counted, but not told of one by one: that would take longer than they do.
+    took it; where that one was, on CPython, by its innermost call when the wait had lasted for 50
+    microseconds, or for 16 milliseconds at most where those before have been shorter than that,
+    for as many waits as can be looked at in a twentieth of the time. Waits of less than 50
+    microseconds are counted, but not told of one by one: that would take longer than they do.
 
     Raises ValueError for a file of another kind, OSError for one that cannot be written, and
     RuntimeError to begin a second one.
