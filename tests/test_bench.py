@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import signal
+import sys
 
 import pytest
 from conftest import CFFI, PYPY, ROOT, run_script
@@ -48,6 +49,36 @@ def test_the_dump_is_on_and_off_again():
         """
     )
     assert (result.out, result.code) == ("dumped\n", -signal.SIGUSR1), result.err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no such call")
+def test_the_hand_over_is_on_one_processor():
+    script = """
+        import threading
+        from bench import costs
+
+        def allowed():
+            with open("/proc/thread-self/status") as status:
+                [line] = [line for line in status if line.startswith("Cpus_allowed:")]
+            return bin(int(line.split()[1].replace(",", ""), 16)).count("1")
+
+        def of_thread():
+            seen = []
+            thread = threading.Thread(target=lambda: seen.append(allowed()))
+            thread.start()
+            thread.join()
+            return seen[0]
+
+        before = allowed()
+        with costs.one_processor():
+            assert of_thread() == 1
+        assert of_thread() == before
+        costs.hand_over = lambda make, scale: seen.append(of_thread())
+        seen = []
+        costs.to_and_fro(None, 1)
+        assert seen == [1]
+    """
+    run_script(script).ok()
 
 
 @pytest.mark.slow
