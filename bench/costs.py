@@ -9,6 +9,7 @@ is known all the time, so it is in both.
 
 import contextlib
 import itertools
+import os
 import signal
 import sys
 import time
@@ -86,21 +87,26 @@ MASK = 128  # bytes, one bit for each processor
 @contextlib.contextmanager
 def one_processor():
     """Have the threads that are begun here run on one, on Linux. (PyPy's `os` cannot.)"""
-    ffi = FFI()
-    ffi.cdef("int sched_getaffinity(int, size_t, char *);")
-    ffi.cdef("int sched_setaffinity(int, size_t, const char *);")
     if sys.platform != "linux":
         yield
         return
+    ffi = FFI()
+    ffi.cdef("int sched_getaffinity(int, size_t, char *);")
+    ffi.cdef("int sched_setaffinity(int, size_t, const char *);")
     libc, before, one = ffi.dlopen(None), ffi.new("char[]", MASK), bytearray(MASK)
-    libc.sched_getaffinity(0, MASK, before)
+
+    def ask(function, mask):
+        if function(0, MASK, mask) < 0:
+            raise OSError(ffi.errno, os.strerror(ffi.errno))
+
+    ask(libc.sched_getaffinity, before)
     byte, bits = next((i, b) for i, b in enumerate(ffi.buffer(before)[:]) if b)
     one[byte] = bits & -bits
-    libc.sched_setaffinity(0, MASK, bytes(one))
+    ask(libc.sched_setaffinity, bytes(one))
     try:
         yield
     finally:
-        libc.sched_setaffinity(0, MASK, before)
+        ask(libc.sched_setaffinity, before)
 
 
 def to_and_fro(make, scale):

@@ -29,6 +29,8 @@ typedef struct waiter {
     lt_subject subject;
     uintptr_t ident;
     int64_t since, deadline;
+    uint32_t word;       /* of the lock, when it got into the queue */
+    uintptr_t had_by;    /* see tell_who_had_it(); 0: not known */
     int64_t held_from;   /* see note_holder(); 0: nothing is noted here */
     int64_t notified_at; /* 0: asleep, or about to be */
     bool reserved;       /* the lock's RESERVED is for this waiter */
@@ -42,10 +44,10 @@ typedef struct {
     int64_t left_from;
     int64_t fair_again;   /* no reservation before this time */
     int notifier;         /* the processor of the last one, plus 1; 0: not known */
-    unsigned misses;      /* how many waits in succession were awake in vain ... */
-    unsigned skips;       /* ... and how many are therefore not to try it */
-    /* Not of the mutex: relaxed, since it guards nothing.  See lt_record_note_at(). */
-    _Atomic unsigned brief;
+    uint8_t misses;       /* how many waits in succession were awake in vain ... */
+    uint8_t skips;        /* ... and how many are therefore not to try it */
+    uint8_t brief;        /* how many for `waited_for` were brief: see lt_record_note_at() */
+    const lt_lock *waited_for;
 } bucket;
 
 enum { BUCKETS = 256 };
@@ -259,8 +261,8 @@ static void learn(bucket *b, bool was_in_time) {
     if (was_in_time) {
         b->misses = 0;
     } else {
-        b->misses += b->misses < MOST;
-        b->skips = (1U << b->misses) - 1;
+        b->misses = (uint8_t)(b->misses + (b->misses < MOST));
+        b->skips = (uint8_t)((1U << b->misses) - 1);
     }
 }
 
@@ -373,8 +375,16 @@ bool lt_check_is_due(int64_t since, int64_t deadline) {
     return after != 0 && has_no_timeout(deadline) && lt_now() - since >= after;
 }
 
+/* With the mutex: how many waits for the same lock have been brief, up to now.  None where that does
+ * not matter: one with a timeout sets a timer anyway, and one for a thread is to be noted while that
+ * has a name. */
+static unsigned brief_ones(const bucket *b, const waiter *me) {
+    bool matters = has_no_timeout(me->deadline) && me->subject.kind != LT_FOR_THREAD;
+    return matters && b->waited_for == me->lock ? b->brief : 0;
+}
+
 /* The deadline of one sleep: that of the wait, or when its caller is to look. */
-static int64_t next_look(bucket *b, int64_t since, int64_t deadline) {
+static int64_t next_look(int64_t since, int64_t deadline, unsigned brief) {
     int64_t after = atomic_load_explicit(&check_after, memory_order_relaxed);
     if ((after == 0 || !has_no_timeout(deadline)) && !lt_is_recording()) {
         return deadline;
@@ -386,7 +396,6 @@ static int64_t next_look(bucket *b, int64_t since, int64_t deadline) {
         }
         until = after < deadline - since ? since + after : deadline;
     }
-    unsigned brief = atomic_load_explicit(&b->brief, memory_order_relaxed);
     int64_t note_at = lt_record_note_at(since, now, brief);
     return note_at < until ? note_at : until;
 }
@@ -399,8 +408,9 @@ static uintptr_t owner_of(const waiter *w, uint32_t word) {
 }
 
 /* The rest of lt_lock_acquire_for(), for who is in the queue. */
-static int wait_in_queue(bucket *b, waiter *me, bool tries, const lt_hooks *hooks) {
-    int64_t until = me->subject.checks ? next_look(b, me->since, me->deadline) : me->deadline;
+static int wait_in_queue(bucket *b, waiter *me, bool tries, unsigned brief,
+                         const lt_hooks *hooks) {
+    int64_t until = me->subject.checks ? next_look(me->since, me->deadline, brief) : me->deadline;
     for (;;) {
         bool awake = tries;
         int why = sleep_in_queue(me, &awake, until, hooks);
@@ -434,12 +444,19 @@ static int wait_in_queue(bucket *b, waiter *me, bool tries, const lt_hooks *hook
     }
 }
 
-static void learn_length(bucket *b, int64_t length) {
-    unsigned brief = atomic_load_explicit(&b->brief, memory_order_relaxed);
-    unsigned now = !lt_record_is_brief(length) ? 0 : brief < LT_MOST_BRIEF ? brief + 1 : brief;
-    if (now != brief) {
-        atomic_store_explicit(&b->brief, now, memory_order_relaxed);
+static void learn_length(const lt_lock *lock, int64_t length, bool goes_on) {
+    bool is_brief = lt_record_is_brief(length);
+    if (is_brief && goes_on) { /* that is not known yet */
+        return;
     }
+    bucket *b = bucket_of(lock);
+    lt_mutex_lock(&b->mutex);
+    if (!is_brief || b->waited_for != lock) {
+        b->waited_for = lock;
+        b->brief = 0;
+    }
+    b->brief = (uint8_t)(b->brief + (is_brief && b->brief < LT_MOST_BRIEF));
+    lt_mutex_unlock(&b->mutex);
 }
 
 /* Has a wait written down that is over, or that its caller has found to be over when it came back;
@@ -449,10 +466,10 @@ static int record(lt_lock *lock, const waiter *me, uintptr_t owner, uint32_t wor
         return verdict;
     }
     int64_t until = lt_now();
-    learn_length(bucket_of(lock), until - me->since);
+    learn_length(lock, until - me->since, verdict == LT_INTERRUPTED);
     lt_record(&(lt_wait_done){.lock = (uintptr_t)lock,
                               .waiter = me->ident,
-                              .owner = owner,
+                              .owner = owner != 0 ? owner : me->had_by,
                               .word = word,
                               .kind = me->subject.kind,
                               .since = me->since,
@@ -498,14 +515,28 @@ int lt_lock_acquire_for(lt_lock *lock, const lt_subject *subject, int64_t since,
     bool is_new = lt_now() - since < LT_NS_PER_MS;
     bool tries = is_new && !has_other(b, &me) && is_worth_a_try(b);
     enqueue(b, &me);
-    uint32_t word = look(lock);
-    uintptr_t owner = word == LT_RESERVED ? promised_to(b, lock) : owner_of(&me, word);
+    me.word = look(lock);
+    uintptr_t owner = me.word == LT_RESERVED ? promised_to(b, lock) : owner_of(&me, me.word);
+    unsigned brief = brief_ones(b, &me);
     lt_mutex_unlock(&b->mutex);
-    int verdict = wait_in_queue(b, &me, tries, hooks);
-    return lt_is_recording() ? record(lock, &me, owner, word, verdict) : verdict;
+    int verdict = wait_in_queue(b, &me, tries, brief, hooks);
+    return lt_is_recording() ? record(lock, &me, owner, me.word, verdict) : verdict;
 }
 
 /* ---- release ---- */
+
+/* With the mutex, before it is free: who releases what it took itself says so to those who have begun
+ * to wait meanwhile.  They know a few bits of its ident, which tell it of no name. */
+static void tell_who_had_it(bucket *b, const lt_lock *lock, uint32_t word) {
+    if (!lt_is_recording() || (word & LT_HOLDER) != lt_holder_of(lt_ident())) {
+        return;
+    }
+    for (waiter *w = b->first; w != NULL; w = w->next) {
+        if (w->lock == lock && w->had_by == 0 && (w->word & LT_HOLDER) == (word & LT_HOLDER)) {
+            w->had_by = lt_ident();
+        }
+    }
+}
 
 int lt_lock_release_slow(lt_lock *lock) {
     bucket *b = bucket_of(lock);
@@ -541,6 +572,7 @@ int lt_lock_release_slow(lt_lock *lock) {
             w->notified_at = now; /* the promise lasts from now on */
             b->fair_again = now + lt_lock_patience_ns;
         }
+        tell_who_had_it(b, lock, word);
         verdict = LT_RELEASED;
         break;
     }

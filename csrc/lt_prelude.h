@@ -103,8 +103,7 @@ static bool lt_record_from_now(size_t room, int64_t shortest, int64_t noted_afte
                                             .shortest = shortest,
                                             .noted_after = noted_after,
                                             .holds = holds,
-                                            .over = LT_OVER,
-                                            .tells_main = TOLD_IN_C});
+                                            .over = LT_OVER});
 }
 
 /* What is to be done in a wait that goes on; the last if the caller may be the main thread. */

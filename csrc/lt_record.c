@@ -12,11 +12,11 @@
 /* Once is enough, but for who was so late to begin its wait that it has lasted already. */
 enum { AGAIN = 64 };
 
-/* Later than the kernel's next tick, which it has set a timer for anyway. */
-static const int64_t latest_note = 16 * LT_NS_PER_MS;
+/* Most often later than the next tick, for which the kernel has set a timer anyway. */
+static const int64_t latest_note = 10 * LT_NS_PER_MS;
 
 /* Changed with the mutex, and relaxed: nothing depends on them but what is told. */
-static atomic_bool is_on, has_holds, tells_main;
+static atomic_bool is_on, has_holds;
 static _Atomic int64_t shortest, noted_after;
 static _Atomic(lt_over *) over;
 
@@ -40,7 +40,6 @@ static void replace(lt_wait_done *by, const lt_record_how *how) {
     atomic_store_explicit(&shortest, how->shortest, memory_order_relaxed);
     atomic_store_explicit(&noted_after, how->noted_after, memory_order_relaxed);
     atomic_store_explicit(&over, how->over, memory_order_relaxed);
-    atomic_store_explicit(&tells_main, how->tells_main, memory_order_relaxed);
     atomic_store_explicit(&is_on, by != NULL, memory_order_relaxed);
     atomic_store_explicit(&has_holds, how->holds, memory_order_relaxed);
     lt_mutex_unlock(&mutex);
@@ -87,10 +86,8 @@ int64_t lt_record_note_at(int64_t since, int64_t now, unsigned brief) {
     if (!lt_is_recording() || after == 0) {
         return LT_FOREVER;
     }
-    if (atomic_load_explicit(&tells_main, memory_order_relaxed) || !is_main()) {
-        for (unsigned i = 0; i < brief && after < latest_note; i++) {
-            after *= 2;
-        }
+    if (after < latest_note && !is_main()) {
+        after = after << brief < latest_note ? after << brief : latest_note;
     }
     while (after <= now - since) {
         after *= AGAIN;

@@ -36,7 +36,6 @@ typedef struct {
     bool holds; /* lt_record_hold() writes down, too */
     lt_over
         *over; /* for waits that are not short, of those who ask for it (lt_subject); or NULL */
-    bool tells_main; /* of the main thread's waits, too; else they are to be noted early */
 } lt_record_how;
 
 /* Begins a record, anew if there is one; false without memory. */
@@ -52,13 +51,14 @@ bool lt_record_wants_note(int64_t since);
 
 /* When that will be, and again when it has lasted much longer, and so on; LT_FOREVER if nobody
  * does: to be asked is to be woken.
- * `brief`: how many waits for the same have been over before, in succession, at most
+ * `brief`: how many waits for the same have been over before that, in succession, at most
  * LT_MOST_BRIEF.  Each of them has it be twice as late, up to some milliseconds, for to set a timer
- * that is the next to go off may take longer than such a wait. */
+ * that is the next to go off may take longer than such a wait.  Not in the main thread, where a
+ * handler may end a wait at any time, and then it is to have been noted. */
 int64_t lt_record_note_at(int64_t since, int64_t now, unsigned brief);
 enum { LT_MOST_BRIEF = 8 };
 
-/* Whether one of that length, in ns, has been. */
+/* Whether one that takes so long, in ns, is over before that. */
 bool lt_record_is_brief(int64_t length);
 
 /* Whether a wait that is over now is recorded, and is not short; false if none is short, for then it

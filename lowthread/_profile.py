@@ -350,12 +350,12 @@ class Profile:
 
     def _learn_name(self, ident: int) -> str | None:
         """Learn and return a thread's name: each time, as another one may have had its ident."""
+        if ident not in self._idents:
+            self._learn_bits(ident)
         name = name_of_thread(ident)
         known = self._names.get(ident)
-        if not known or known[-1][1] != name:
-            self._learn_bits(ident)
-            if name is not None:
-                self._note_name(ident, name, _now())
+        if name is not None and not (known and known[-1][1] == name):
+            self._note_name(ident, name, _now())
         return name
 
     def _note_name(self, ident: int, name: str, at: int) -> None:
@@ -565,7 +565,7 @@ class Profile:
     def _add(self, key: tuple[int, int], done: Any, taken: bool) -> None:
         lock, waiter, owner, word, kind, since, until, _ = done
         calls, noted, place, names = self._begun.pop(key, ((), None, None, None))
-        owner = owner or self._by_bits.get(word & lib.LT_HOLDER) or noted
+        owner = self._owner(owner, word & lib.LT_HOLDER) or noted
         name, waiter_name, owner_name = names or (None, self._name(waiter, since), None)
         is_own = owner == waiter and kind == lib.LT_FOR_LOCK
         if is_own:
@@ -901,9 +901,10 @@ def profile(file: Any = None, *, holds: bool = False) -> Profile:
 
     Only waits are in it: an uncontended lock costs nothing more. Who had a lock is told by who
     took it; where that one was, on CPython, by its innermost call when the wait had lasted for 50
-    microseconds, or for 16 milliseconds at most where those before have been shorter than that,
-    for as many waits as can be looked at in a twentieth of the time. Waits of less than 50
-    microseconds are counted, but not told of one by one: that would take longer than they do.
+    microseconds, or for up to 10 milliseconds where waits for the same lock had been over before
+    that, for as many waits as can be looked at in a twentieth of the time. Of a wait that ends
+    sooner, it is not known. Waits of less than 50 microseconds are counted, but not told of one
+    by one: that would take longer than they do.
 
     Raises ValueError for a file of another kind, OSError for one that cannot be written, and
     RuntimeError to begin a second one.

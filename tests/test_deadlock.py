@@ -665,7 +665,8 @@ def tell(deadlock):
 lowthread.detect_deadlocks(0.1, tell)
 child = os.fork()
 if child:
-    os.read(read, 1)
+    os.close(write)
+    assert os.read(read, 1) == b"x"
     time.sleep(1)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)

@@ -319,6 +319,55 @@ assert "held by" not in rows, rows
     run_script(script).ok()
 
 
+def test_who_had_it_is_known_where_most_waits_are_brief():
+    """They are not noted while they go on, and who releases it tells that it had it."""
+    script = """
+import lowthread
+lowthread.install()
+import threading, time
+import lowthread._profile as module
+module.SHORTEST = 1_000_000  # a wait with a timeout takes longer than it is by default
+module.NOTED_AFTER = max(module.NOTED_AFTER, module.SHORTEST)
+lock, may_go, is_taken, may_end = threading.Lock(), threading.Event(), threading.Event(), []
+def is_waited_for():
+    return any(s.waiters for s in lowthread.locks() if s.address == lowthread.addressof(lock))
+def start(function):
+    thread = threading.Thread(target=function, name=function.__name__)
+    thread.start()
+    return thread
+def old():  # whose identifier the one below may be given
+    lock.acquire(timeout=0.02)
+def holder():
+    with lock:
+        is_taken.set()
+        while not is_waited_for(): time.sleep(0.001)
+        time.sleep(0.005)
+    # Else its name may be gone when it is asked for, which is late on PyPy; without a wait, by
+    # which it would be known.
+    while not may_end: time.sleep(0.001)
+def waiter():
+    may_go.wait()
+    for _ in range(20): lock.acquire(timeout=0.0001)
+    lock.release()
+    is_taken.wait()
+    with lock: pass
+with lowthread.profile() as p:
+    lock.acquire()
+    waits = start(waiter)
+    start(old).join()
+    may_go.set()
+    time.sleep(0.05)
+    has = start(holder)
+    waits.join()
+    may_end.append(True)
+    has.join()
+[wait] = [w for w in p.waits if w.thread == "waiter" and w.lock == lowthread.addressof(lock)
+          and w.taken and w.end - w.begin > 0.004]
+assert wait.owner == "holder", wait
+"""
+    run_script(script).ok()
+
+
 def test_the_place_is_who_called_the_library():
     script = """
 import lowthread

@@ -79,9 +79,10 @@ static void a_wait_is_written_down(void) {
     CHECK(taken[0].lock == (uintptr_t)&lock && taken[0].waiter == lt_ident());
     CHECK(taken[0].verdict == LT_TIMED_OUT && taken[1].verdict == LT_ACQUIRED);
     CHECK(taken[1].lock == (uintptr_t)&lock && taken[1].waiter == (uintptr_t)thread);
+    CHECK(taken[0].owner == 0 && taken[1].owner == lt_ident()); /* who has released it said so */
     for (int i = 0; i < 2; i++) {
         CHECK((taken[i].word & LT_HOLDER) == lt_holder_of(lt_ident()));
-        CHECK(taken[i].kind == LT_FOR_LOCK && taken[i].owner == 0);
+        CHECK(taken[i].kind == LT_FOR_LOCK);
         CHECK(begin <= taken[i].since && taken[i].since <= taken[i].until);
         CHECK(taken[i].until <= lt_now());
     }
@@ -121,18 +122,23 @@ static void a_note_is_wanted_when_it_is_not_short_any_more(void) {
     lt_record_end();
 }
 
-static void who_waits_briefly_most_often_is_noted_later(void) {
-    for (int tells_main = 0; tells_main < 2; tells_main++) {
-        CHECK(lt_record_begin(&(lt_record_how){
-            .room = ROOM, .shortest = MS, .noted_after = MS, .tells_main = tells_main}));
-        CHECK(lt_record_is_brief(MS - 1) && !lt_record_is_brief(MS));
-        int64_t now = lt_now(), after = MS;
-        for (unsigned brief = 0; brief <= LT_MOST_BRIEF; brief++) {
-            CHECK(lt_record_note_at(now, now, brief) == now + (tells_main ? after : MS));
-            after *= after < 16 * MS ? 2 : 1;
-        }
-        lt_record_end();
+static void *sees_notes_get_later(void *unused) {
+    int64_t now = lt_now(), after = MS;
+    for (unsigned brief = 0; brief <= LT_MOST_BRIEF; brief++) {
+        CHECK(lt_record_note_at(now, now, brief) == now + after);
+        after = after < 5 * MS ? 2 * after : 10 * MS;
     }
+    return unused;
+}
+
+static void who_waits_briefly_most_often_is_noted_later(void) {
+    lt_main_here();
+    CHECK(begin(ROOM, MS, false));
+    CHECK(lt_record_is_brief(MS - 1) && !lt_record_is_brief(MS));
+    join(spawn(sees_notes_get_later, NULL));
+    int64_t now = lt_now(); /* but for the main thread */
+    CHECK(lt_record_note_at(now, now, LT_MOST_BRIEF) == now + MS);
+    lt_record_end();
 }
 
 static void *releases_later(void *lock) {
@@ -169,35 +175,47 @@ static void a_wait_that_goes_on_is_interrupted_for_that(void) {
     lt_record_end();
 }
 
-/* How often a wait for so long, in vain, is interrupted to be noted. */
-static int notes_in(lt_lock *lock, int64_t ns) {
+static void *releases_in_5_ms(void *lock) {
+    until_waited_for(lock); /* for 5 ms */
+    release(lock);
+    return NULL;
+}
+
+/* How often a wait of some ms is interrupted to be noted. */
+static int notes_in_wait_for(lt_lock *lock) {
     static const lt_subject subject = {.kind = LT_FOR_LOCK, .checks = true};
-    int64_t since = lt_now();
     int times = 0;
-    while (lt_lock_acquire_for(lock, &subject, since, since + ns, NULL) != LT_TIMED_OUT) {
+    acquire(lock);
+    pthread_t thread = spawn(releases_in_5_ms, lock);
+    int64_t since = lt_now();
+    while (lt_lock_acquire_for(lock, &subject, since, LT_FOREVER, NULL) != LT_ACQUIRED) {
         times++;
     }
+    release(lock);
+    join(thread);
     return times;
 }
 
 static void *waits_briefly_and_then_not(void *lock) {
-    int when_brief, when_not;
-    do { /* again where a loaded machine has them last, or be over before they begin */
+    int when_brief = 1, when_not = 0, tries = 0;
+    /* Again where a loaded machine has them last, or be over before they begin. */
+    for (; (when_brief != 0 || when_not == 0) && tries < 1000; tries++) {
+        acquire(lock);
         for (unsigned i = 0; i < LT_MOST_BRIEF; i++) {
-            notes_in(lock, MS / 10);
+            acquire_within(lock, MS / 10);
         }
-        when_brief = notes_in(lock, 8 * MS);
-        when_not = notes_in(lock, 8 * MS);
-    } while (when_brief != 0 || when_not == 0);
+        release(lock);
+        when_brief = notes_in_wait_for(lock);
+        when_not = notes_in_wait_for(lock);
+    }
+    CHECK(tries < 1000);
     return NULL;
 }
 
 static void how_long_waits_last_is_learnt(void) {
     lt_lock lock = {0};
-    CHECK(begin(ROOM, MS, false));
-    acquire(&lock);
-    join(spawn(waits_briefly_and_then_not, &lock)); /* not in the main thread, that is woken */
-    release(&lock);
+    CHECK(begin(ROOM, 1 * MS, false));
+    join(spawn(waits_briefly_and_then_not, &lock)); /* not in the main thread */
     lt_record_end();
 }
 
