@@ -446,7 +446,7 @@ static int wait_in_queue(bucket *b, waiter *me, bool tries, unsigned brief,
 
 static void learn_length(const lt_lock *lock, int64_t length, bool goes_on) {
     bool is_brief = lt_record_is_brief(length);
-    if (is_brief && goes_on) { /* that is not known yet */
+    if (!lt_record_may_be_later() || (is_brief && goes_on)) { /* that is not known yet */
         return;
     }
     bucket *b = bucket_of(lock);

@@ -79,6 +79,8 @@ bool lt_record_is_long(int64_t since) {
     return lt_is_recording() && length != 0 && lt_now() - since >= length;
 }
 
+bool lt_record_may_be_later(void) { return number(&noted_after) < latest_note && !is_main(); }
+
 bool lt_record_is_brief(int64_t length) { return length < time_to_note(); }
 
 int64_t lt_record_note_at(int64_t since, int64_t now, unsigned brief) {
@@ -86,7 +88,7 @@ int64_t lt_record_note_at(int64_t since, int64_t now, unsigned brief) {
     if (!lt_is_recording() || after == 0) {
         return LT_FOREVER;
     }
-    if (after < latest_note && !is_main()) {
+    if (lt_record_may_be_later()) {
         after = after << brief < latest_note ? after << brief : latest_note;
     }
     while (after <= now - since) {

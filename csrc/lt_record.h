@@ -58,6 +58,9 @@ bool lt_record_wants_note(int64_t since);
 int64_t lt_record_note_at(int64_t since, int64_t now, unsigned brief);
 enum { LT_MOST_BRIEF = 8 };
 
+/* Whether that makes a difference to the calling thread. */
+bool lt_record_may_be_later(void);
+
 /* Whether one that takes so long, in ns, is over before that. */
 bool lt_record_is_brief(int64_t length);
 

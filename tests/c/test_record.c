@@ -123,6 +123,7 @@ static void a_note_is_wanted_when_it_is_not_short_any_more(void) {
 }
 
 static void *sees_notes_get_later(void *unused) {
+    CHECK(lt_record_may_be_later());
     int64_t now = lt_now(), after = MS;
     for (unsigned brief = 0; brief <= LT_MOST_BRIEF; brief++) {
         CHECK(lt_record_note_at(now, now, brief) == now + after);
@@ -136,7 +137,8 @@ static void who_waits_briefly_most_often_is_noted_later(void) {
     CHECK(begin(ROOM, MS, false));
     CHECK(lt_record_is_brief(MS - 1) && !lt_record_is_brief(MS));
     join(spawn(sees_notes_get_later, NULL));
-    int64_t now = lt_now(); /* but for the main thread */
+    CHECK(!lt_record_may_be_later()); /* but for the main thread */
+    int64_t now = lt_now();
     CHECK(lt_record_note_at(now, now, LT_MOST_BRIEF) == now + MS);
     lt_record_end();
 }
