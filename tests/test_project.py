@@ -153,6 +153,8 @@ def gate(tmp_path):
     stubs = tmp_path / "bin"
     stubs.mkdir()
     begun = []
+    # This may be run by the gate, with less time than it has otherwise.
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("LATEST")}
 
     def begin(make, **variables):
         for name, script in {
@@ -170,7 +172,7 @@ def gate(tmp_path):
         process = subprocess.Popen(
             ["bash", ".ci/run"],
             cwd=project,
-            env=os.environ | {"PATH": f"{stubs}:{os.environ['PATH']}"} | variables,
+            env=plain | {"PATH": f"{stubs}:{os.environ['PATH']}"} | variables,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
