@@ -30,7 +30,7 @@ typedef struct waiter {
     uintptr_t ident;
     int64_t since, deadline;
     uint32_t word;       /* of the lock, when it got into the queue */
-    uintptr_t had_by;    /* see tell_who_had_it(); 0: not known */
+    uintptr_t had_by;    /* ... and who had it then; 0: not known, see tell_who_had_it() */
     int64_t held_from;   /* see note_holder(); 0: nothing is noted here */
     int64_t notified_at; /* 0: asleep, or about to be */
     bool reserved;       /* the lock's RESERVED is for this waiter */
@@ -445,8 +445,11 @@ static int wait_in_queue(bucket *b, waiter *me, bool tries, unsigned brief,
 }
 
 static void learn_length(const lt_lock *lock, int64_t length, bool goes_on) {
+    if (!lt_record_may_be_later()) {
+        return;
+    }
     bool is_brief = lt_record_is_brief(length);
-    if (!lt_record_may_be_later() || (is_brief && goes_on)) { /* that is not known yet */
+    if (is_brief && goes_on) { /* so that is not known yet */
         return;
     }
     bucket *b = bucket_of(lock);
@@ -461,16 +464,16 @@ static void learn_length(const lt_lock *lock, int64_t length, bool goes_on) {
 
 /* Has a wait written down that is over, or that its caller has found to be over when it came back;
  * returns its verdict. */
-static int record(lt_lock *lock, const waiter *me, uintptr_t owner, uint32_t word, int verdict) {
+static int record(const waiter *me, int verdict) {
     if (me->subject.kind == LT_FOR_CORE) {
         return verdict;
     }
     int64_t until = lt_now();
-    learn_length(lock, until - me->since, verdict == LT_INTERRUPTED);
-    lt_record(&(lt_wait_done){.lock = (uintptr_t)lock,
+    learn_length(me->lock, until - me->since, verdict == LT_INTERRUPTED);
+    lt_record(&(lt_wait_done){.lock = (uintptr_t)me->lock,
                               .waiter = me->ident,
-                              .owner = owner != 0 ? owner : me->had_by,
-                              .word = word,
+                              .owner = me->had_by,
+                              .word = me->word,
                               .kind = me->subject.kind,
                               .since = me->since,
                               .until = until,
@@ -498,7 +501,7 @@ int lt_lock_acquire_for(lt_lock *lock, const lt_subject *subject, int64_t since,
         }
     }
     if (is_free) {
-        return lt_record_is_long(since) ? record(lock, &me, 0, 0, LT_ACQUIRED) : LT_ACQUIRED;
+        return lt_record_is_long(since) ? record(&me, LT_ACQUIRED) : LT_ACQUIRED;
     }
     if (deadline == LT_FOREVER && lt_lock_is_abandoned(lock)) {
         lt_mutex_unlock(&b->mutex);
@@ -508,7 +511,7 @@ int lt_lock_acquire_for(lt_lock *lock, const lt_subject *subject, int64_t since,
         /* claim() may have set WAITERS for nobody, which costs the next release
          * a look into an empty queue. */
         lt_mutex_unlock(&b->mutex);
-        return lt_record_is_long(since) ? record(lock, &me, 0, 0, LT_TIMED_OUT) : LT_TIMED_OUT;
+        return lt_record_is_long(since) ? record(&me, LT_TIMED_OUT) : LT_TIMED_OUT;
     }
     /* Only once: a signal that comes while it is awake ends no sleep, and the longer the
      * wait, the longer the nap before the main thread looks again. */
@@ -516,11 +519,11 @@ int lt_lock_acquire_for(lt_lock *lock, const lt_subject *subject, int64_t since,
     bool tries = is_new && !has_other(b, &me) && is_worth_a_try(b);
     enqueue(b, &me);
     me.word = look(lock);
-    uintptr_t owner = me.word == LT_RESERVED ? promised_to(b, lock) : owner_of(&me, me.word);
+    me.had_by = me.word == LT_RESERVED ? promised_to(b, lock) : owner_of(&me, me.word);
     unsigned brief = brief_ones(b, &me);
     lt_mutex_unlock(&b->mutex);
     int verdict = wait_in_queue(b, &me, tries, brief, hooks);
-    return lt_is_recording() ? record(lock, &me, owner, me.word, verdict) : verdict;
+    return lt_is_recording() ? record(&me, verdict) : verdict;
 }
 
 /* ---- release ---- */
