@@ -79,7 +79,7 @@ bool lt_record_is_long(int64_t since) {
     return lt_is_recording() && length != 0 && lt_now() - since >= length;
 }
 
-bool lt_record_may_be_later(void) { return number(&noted_after) < latest_note && !is_main(); }
+bool lt_record_may_be_later(void) { return number(&noted_after) < latest_note; }
 
 bool lt_record_is_brief(int64_t length) { return length < time_to_note(); }
 
@@ -118,7 +118,7 @@ void lt_record(const lt_wait_done *wait, bool is_told) {
         short_count++;
         short_total += length;
     }
-    lt_over *tell = is_told && is_long && !goes_on && ring != NULL
+    lt_over *tell = is_told && is_long && (!goes_on || is_main()) && ring != NULL
                         ? atomic_load_explicit(&over, memory_order_relaxed)
                         : NULL;
     lt_mutex_unlock(&mutex);

@@ -24,7 +24,8 @@ typedef struct lt_wait_done {
  * it did so only for a while. */
 enum { LT_HOLD_ENDS = 100, LT_HOLD_GOES_ON };
 
-/* What is called in a thread whose wait is over, before it is told so: it may have the lock. */
+/* What is called in a thread whose wait is over, before it is told so: it may have the lock.  In the
+ * main thread also when it is interrupted, for then a signal handler may end it. */
 typedef void lt_over(const lt_wait_done *wait);
 
 typedef struct {
@@ -53,12 +54,11 @@ bool lt_record_wants_note(int64_t since);
  * does: to be asked is to be woken.
  * `brief`: how many waits for the same have been over before that, in succession, at most
  * LT_MOST_BRIEF.  Each of them has it be twice as late, up to some milliseconds, for to set a timer
- * that is the next to go off may take longer than such a wait.  Not in the main thread, where a
- * handler may end a wait at any time, and then it is to have been noted. */
+ * that is the next to go off may take longer than such a wait. */
 int64_t lt_record_note_at(int64_t since, int64_t now, unsigned brief);
 enum { LT_MOST_BRIEF = 8 };
 
-/* Whether that makes a difference to the calling thread. */
+/* Whether that makes a difference. */
 bool lt_record_may_be_later(void);
 
 /* Whether one that takes so long, in ns, is over before that. */

@@ -123,7 +123,6 @@ static void a_note_is_wanted_when_it_is_not_short_any_more(void) {
 }
 
 static void *sees_notes_get_later(void *unused) {
-    CHECK(lt_record_may_be_later());
     int64_t now = lt_now(), after = MS;
     for (unsigned brief = 0; brief <= LT_MOST_BRIEF; brief++) {
         CHECK(lt_record_note_at(now, now, brief) == now + after);
@@ -133,13 +132,30 @@ static void *sees_notes_get_later(void *unused) {
 }
 
 static void who_waits_briefly_most_often_is_noted_later(void) {
-    lt_main_here();
-    CHECK(begin(ROOM, MS, false));
+    CHECK(begin(ROOM, MS, false) && lt_record_may_be_later());
     CHECK(lt_record_is_brief(MS - 1) && !lt_record_is_brief(MS));
     join(spawn(sees_notes_get_later, NULL));
-    CHECK(!lt_record_may_be_later()); /* but for the main thread */
-    int64_t now = lt_now();
-    CHECK(lt_record_note_at(now, now, LT_MOST_BRIEF) == now + MS);
+    sees_notes_get_later(NULL);
+    lt_record_end();
+}
+
+static void *sees_that_no_note_is_later(void *after) {
+    int64_t now = lt_now(), *expected = after;
+    for (unsigned brief = 0; brief <= LT_MOST_BRIEF; brief++) {
+        CHECK(lt_record_note_at(now, now, brief) == now + *expected);
+    }
+    return NULL;
+}
+
+/* Where it is so late already; but not in the main thread, which is not told of the end there. */
+static void who_is_noted_late_is_noted_no_later(void) {
+    lt_main_here();
+    int64_t shortest = MS, noted_after = 20 * MS;
+    CHECK(lt_record_begin(
+        &(lt_record_how){.room = ROOM, .shortest = shortest, .noted_after = noted_after}));
+    CHECK(!lt_record_may_be_later());
+    join(spawn(sees_that_no_note_is_later, &noted_after));
+    sees_that_no_note_is_later(&shortest);
     lt_record_end();
 }
 
@@ -184,13 +200,13 @@ static void *releases_in_5_ms(void *lock) {
 }
 
 /* How often a wait of some ms is interrupted to be noted. */
-static int notes_in_wait_for(lt_lock *lock) {
-    static const lt_subject subject = {.kind = LT_FOR_LOCK, .checks = true};
+static int notes_in_wait_for(lt_lock *lock, int kind, int64_t timeout) {
+    lt_subject subject = {.kind = kind, .checks = true};
     int times = 0;
     acquire(lock);
     pthread_t thread = spawn(releases_in_5_ms, lock);
-    int64_t since = lt_now();
-    while (lt_lock_acquire_for(lock, &subject, since, LT_FOREVER, NULL) != LT_ACQUIRED) {
+    int64_t since = lt_now(), deadline = timeout == LT_FOREVER ? LT_FOREVER : since + timeout;
+    while (lt_lock_acquire_for(lock, &subject, since, deadline, NULL) != LT_ACQUIRED) {
         times++;
     }
     release(lock);
@@ -198,34 +214,72 @@ static int notes_in_wait_for(lt_lock *lock) {
     return times;
 }
 
+/* As often as has the next note come later than that. */
+static void wait_briefly_for(lt_lock *lock) {
+    acquire(lock);
+    for (unsigned i = 0; i < LT_MOST_BRIEF / 2; i++) {
+        acquire_within(lock, MS / 10);
+    }
+    release(lock);
+}
+
 static void *waits_briefly_and_then_not(void *lock) {
     int when_brief = 1, when_not = 0, tries = 0;
     /* Again where a loaded machine has them last, or be over before they begin. */
     for (; (when_brief != 0 || when_not == 0) && tries < 1000; tries++) {
-        acquire(lock);
-        for (unsigned i = 0; i < LT_MOST_BRIEF; i++) {
-            acquire_within(lock, MS / 10);
-        }
-        release(lock);
-        when_brief = notes_in_wait_for(lock);
-        when_not = notes_in_wait_for(lock);
+        wait_briefly_for(lock);
+        when_brief = notes_in_wait_for(lock, LT_FOR_LOCK, LT_FOREVER);
+        when_not = notes_in_wait_for(lock, LT_FOR_LOCK, LT_FOREVER);
     }
     CHECK(tries < 1000);
     return NULL;
 }
 
+enum { MANY = 512, TRIES = 20 }; /* of one of each hash at least, the first and the last */
+
+/* Once is enough: on a loaded machine one may be over before it begins. */
+static void *waits_that_are_noted_early(void *unused) {
+    static lt_lock locks[2 * MANY];
+    int for_threads = 0, with_timeouts = 0, for_others = 0;
+    for (int i = 0; i < TRIES; i++) {
+        wait_briefly_for(&locks[0]);
+        for_threads += notes_in_wait_for(&locks[0], LT_FOR_THREAD, LT_FOREVER);
+        wait_briefly_for(&locks[0]);
+        with_timeouts += notes_in_wait_for(&locks[0], LT_FOR_LOCK, 60000 * MS);
+    }
+    for (int i = 0; i < MANY; i++) {
+        wait_briefly_for(&locks[i]);
+    }
+    for (int i = 0; i < TRIES; i++) {
+        for_others +=
+            notes_in_wait_for(&locks[MANY + i * (MANY / TRIES)], LT_FOR_LOCK, LT_FOREVER);
+    }
+    CHECK(for_threads > 0 && with_timeouts > 0 && for_others > 0);
+    return unused;
+}
+
 static void how_long_waits_last_is_learnt(void) {
     lt_lock lock = {0};
     CHECK(begin(ROOM, 1 * MS, false));
-    join(spawn(waits_briefly_and_then_not, &lock)); /* not in the main thread */
+    join(spawn(waits_briefly_and_then_not, &lock)); /* the main thread looks for signals, too */
     lt_record_end();
 }
 
-static int told_of;
+static void brief_waits_are_of_one_lock_and_without_a_timeout(void) {
+    CHECK(begin(ROOM, 1 * MS, false));
+    join(spawn(waits_that_are_noted_early, NULL));
+    lt_record_end();
+}
+
+static int told_of, told_early;
 
 static void is_over(const lt_wait_done *wait) {
-    told_of++;
     CHECK(lt_recorded() >= 1 && wait->since < wait->until);
+    if (wait->verdict == LT_INTERRUPTED) {
+        told_early++;
+        return;
+    }
+    told_of++;
     CHECK(lt_lock_is_held((lt_lock *)(uintptr_t)wait->lock));
 }
 
@@ -234,7 +288,7 @@ static int wait_for(bool is_released, bool is_told) {
     static lt_lock lock;
     lt_subject subject = {.kind = LT_FOR_LOCK, .checks = true, .is_told = is_told};
     acquire(&lock);
-    told_of = 0;
+    told_of = told_early = 0;
     pthread_t thread = spawn(is_released ? releases_later : does_nothing, &lock);
     int64_t since = lt_now(), deadline = since + (is_released ? 10000 : 20) * MS;
     int verdict;
@@ -253,12 +307,33 @@ static void who_asked_for_it_is_told_of_the_end(void) {
     CHECK(lt_record_begin(&(lt_record_how){.room = ROOM, .shortest = MS, .over = is_over}));
     CHECK(wait_for(true, true) == LT_ACQUIRED && told_of == 1);
     CHECK(wait_for(false, true) == LT_TIMED_OUT && told_of == 1);
-    CHECK(wait_for(true, false) == LT_ACQUIRED && told_of == 0);
+    CHECK(wait_for(true, false) == LT_ACQUIRED && told_of + told_early == 0);
     CHECK(
         lt_record_begin(&(lt_record_how){.room = ROOM, .shortest = 10000 * MS, .over = is_over}));
-    CHECK(wait_for(true, true) == LT_ACQUIRED && told_of == 0); /* it is short */
+    CHECK(wait_for(true, true) == LT_ACQUIRED && told_of + told_early == 0); /* it is short */
     lt_record_end();
-    CHECK(wait_for(true, true) == LT_ACQUIRED && told_of == 0);
+    CHECK(wait_for(true, true) == LT_ACQUIRED && told_of + told_early == 0);
+}
+
+static void *is_interrupted_to_be_noted(void *lock) {
+    lt_subject subject = {.kind = LT_FOR_LOCK, .checks = true, .is_told = true};
+    int64_t since = lt_now();
+    CHECK(lt_lock_acquire_for(lock, &subject, since, LT_FOREVER, NULL) == LT_INTERRUPTED);
+    return NULL;
+}
+
+/* A handler may end it now: in the main thread alone. */
+static void the_main_thread_is_told_of_what_is_interrupted(void) {
+    lt_lock lock = {0};
+    CHECK(lt_record_begin(
+        &(lt_record_how){.room = ROOM, .shortest = MS, .noted_after = 2 * MS, .over = is_over}));
+    acquire(&lock);
+    told_of = told_early = 0;
+    join(spawn(is_interrupted_to_be_noted, &lock));
+    CHECK(told_early == 0);
+    is_interrupted_to_be_noted(&lock);
+    CHECK(told_early == 1 && told_of == 0);
+    lt_record_end();
 }
 
 /* It went on, but its caller has come back when it was over. */
@@ -381,9 +456,12 @@ int main(void) {
     RUN(short_waits_are_counted);
     RUN(a_note_is_wanted_when_it_is_not_short_any_more);
     RUN(who_waits_briefly_most_often_is_noted_later);
+    RUN(who_is_noted_late_is_noted_no_later);
     RUN(a_wait_that_goes_on_is_interrupted_for_that);
     RUN(how_long_waits_last_is_learnt);
+    RUN(brief_waits_are_of_one_lock_and_without_a_timeout);
     RUN(who_asked_for_it_is_told_of_the_end);
+    RUN(the_main_thread_is_told_of_what_is_interrupted);
     RUN(who_comes_too_late_is_written_down);
     RUN(many_write_while_it_begins_and_ends);
     RUN(releases_are_written_down_if_that_is_asked_for);
