@@ -153,7 +153,7 @@ static int lt_rrestore(lt_rlock *r, unsigned long count, uintptr_t owner, int64_
     if (verdict == LT_ACQUIRED) {
         lt_rlock_restored(r, count, owner);
     }
-    return verdict;
+    return with_to_tell(verdict, since);
 }
 
 /* For lowthread/_with.py: whether that the lock was taken, or released, is as expected. */

@@ -143,6 +143,9 @@ def hear_nothing() -> None:
         native.note_ends(None)
 
 
+# Of what has not been noted.
+_SOMEWHERE = f"somewhere (in native code{', or a main thread' if PYPY else ''})"
+
 # Who waits for others: where a wait is told of is who called them.
 _THREADING = os.sep + "threading.py"
 _THROUGH = (
@@ -626,7 +629,7 @@ class Profile:
 
     def _where(self, calls: tuple[int, ...]) -> str:
         if not calls:
-            return "somewhere (in Condition.wait, or in native code)"
+            return _SOMEWHERE
         for through in (_THROUGH, _THREADING):  # a worker of an executor is called by none else
             for i in range(0, len(calls), 2):
                 if not self._codes[calls[i]].co_filename.endswith(through):

@@ -10,6 +10,7 @@ from lowthread._arguments import (
     wait_in_ns,
 )
 from lowthread._builtin import unannotated
+from lowthread._check import note
 from lowthread._load import ffi, lib
 from lowthread._never import LAST_WAIT, is_last_thread, too_late_for
 from lowthread._pylock import (
@@ -18,6 +19,7 @@ from lowthread._pylock import (
     prepare_to_wait,
     refuse_if_abandoned,
     share,
+    tell,
     wait_for,
 )
 from lowthread._with import Enter, Exit, get_attribute
@@ -37,6 +39,7 @@ _try = lib.lt_rlock_try
 _release = lib.lt_rlock_release
 _my_count = lib.lt_rcount
 _wait = lib.lt_racquire
+_TO_TELL = lib.LT_TO_TELL
 _ACQUIRED = lib.LT_ACQUIRED
 _NOT_HELD = lib.LT_NOT_HELD
 _OVERFLOW = lib.LT_OVERFLOW
@@ -155,6 +158,12 @@ class RLock:
         is_last = is_last_thread()
         deadline = since + LAST_WAIT if is_last else FOREVER
         verdict = _restore(cell, count, owner, since, deadline)
+        if verdict >= _TO_TELL:
+            verdict -= _TO_TELL
+            try:
+                tell(note, cell, _KIND, since)
+            except (RecursionError, MemoryError):  # of the call itself
+                pass
         while is_last and verdict != _ACQUIRED and may_be_released(self):
             verdict = _restore(cell, count, owner, since, _now() + LAST_WAIT)
         if verdict == _ABANDONED:

@@ -414,6 +414,28 @@ def test_the_place_is_where_the_import_is(tmp_path):
     run_script(script, env=env).ok()
 
 
+def test_the_place_where_the_library_was_found_by_a_relative_path():
+    folder = os.path.dirname(os.path.dirname(lowthread.__file__))
+    script = f"""
+import os, sys, time
+os.chdir({folder!r})
+sys.path.insert(0, ".")
+import lowthread
+lock = lowthread.lock()
+def waits(): lock.acquire()
+with lowthread.profile() as p:
+    lock.acquire()
+    thread = lowthread.start(waits)
+    while not lowthread.locks(): time.sleep(0.01)
+    time.sleep(0.01)
+    lock.release()
+    assert thread.join(60)
+wheres = {{place.where.split(" in ")[1] for place in p.places}}
+assert wheres - {{"<module>"}} == {{"waits"}}, p.places  # that joins
+"""
+    run_script(script).ok()
+
+
 def test_the_place_of_a_worker_of_an_executor():
     """No one else has called the library, of which `threading` says the least."""
     script = """
@@ -543,6 +565,54 @@ def enter(lock):
     with lock:
         raise AssertionError("in the body")
 """
+
+
+@pytest.mark.parametrize("kind", ["lock", "RLock"])
+@pytest.mark.parametrize("way", ["acquires", "enters"])
+def test_the_place_of_a_wait_that_a_handler_ends_where_most_are_brief(kind, way):
+    """They are noted late, and after a signal nothing but the handler may run.
+
+    On PyPy they are not, and it only is not to come while one is noted, which takes Python code.
+    """
+    after = 0.05 if PYPY else 0.003
+    script = f"""
+import lowthread, signal, time
+import lowthread._profile as module
+module.SHORTEST = 1_000_000  # a wait with a timeout takes longer than it is by default
+module.NOTED_AFTER = max(module.NOTED_AFTER, module.SHORTEST)
+class Raised(Exception): pass
+def handler(*_): raise Raised
+signal.signal(signal.SIGALRM, handler)
+lock, is_taken, may_end = lowthread.{kind}(), lowthread.allocate_lock(), lowthread.allocate_lock()
+def holds():
+    with lock:
+        is_taken.release()
+        may_end.acquire()
+def acquires(): lock.acquire()
+def enters():
+    with lock: pass
+is_taken.acquire()
+may_end.acquire()
+thread = lowthread.start(holds)
+is_taken.acquire()
+ended = []
+while len(ended) < 20:
+    with lowthread.profile() as p:
+        for _ in range(8): lock.acquire(timeout=0.0001)
+        begin = time.monotonic()
+        signal.setitimer(signal.ITIMER_REAL, {after})
+        try:
+            {way}()
+        except Raised:
+            pass
+        else:
+            raise AssertionError
+    ended += [p.places[wait.place].where for wait in p.waits if wait.begin >= begin]
+may_end.release()
+assert thread.join(60)
+assert all(place.endswith("in {way}") for place in ended), ended
+"""
+    run_script(script).ok()
 
 
 def test_the_place_of_a_wait_that_is_over():
@@ -743,7 +813,6 @@ assert is_known or sys.implementation.name == "pypy" and "{way}" == "enters", p.
     run_script(OVER + script).ok()
 
 
-@pytest.mark.skipif(PYPY, reason="Python code would note it, and may raise")
 def test_a_condition_s_lock_that_is_waited_for_again():
     script = """
 import threading
