@@ -384,12 +384,12 @@ static unsigned brief_ones(const bucket *b, const waiter *me) {
 }
 
 /* The deadline of one sleep: that of the wait, or when its caller is to look. */
-static int64_t next_look(int64_t since, int64_t deadline, unsigned brief) {
+static int64_t next_look(int64_t since, int64_t now, int64_t deadline, unsigned brief) {
     int64_t after = atomic_load_explicit(&check_after, memory_order_relaxed);
     if ((after == 0 || !has_no_timeout(deadline)) && !lt_is_recording()) {
         return deadline;
     }
-    int64_t now = lt_now(), until = deadline;
+    int64_t until = deadline;
     if (after != 0 && has_no_timeout(deadline)) {
         while (after <= now - since) {
             after *= 2; /* no overflow: it has lasted that long */
@@ -408,9 +408,10 @@ static uintptr_t owner_of(const waiter *w, uint32_t word) {
 }
 
 /* The rest of lt_lock_acquire_for(), for who is in the queue. */
-static int wait_in_queue(bucket *b, waiter *me, bool tries, unsigned brief,
+static int wait_in_queue(bucket *b, waiter *me, int64_t now, bool tries, unsigned brief,
                          const lt_hooks *hooks) {
-    int64_t until = me->subject.checks ? next_look(me->since, me->deadline, brief) : me->deadline;
+    int64_t until =
+        me->subject.checks ? next_look(me->since, now, me->deadline, brief) : me->deadline;
     for (;;) {
         bool awake = tries;
         int why = sleep_in_queue(me, &awake, until, hooks);
@@ -515,14 +516,15 @@ int lt_lock_acquire_for(lt_lock *lock, const lt_subject *subject, int64_t since,
     }
     /* Only once: a signal that comes while it is awake ends no sleep, and the longer the
      * wait, the longer the nap before the main thread looks again. */
-    bool is_new = lt_now() - since < LT_NS_PER_MS;
+    int64_t now = lt_now();
+    bool is_new = now - since < LT_NS_PER_MS;
     bool tries = is_new && !has_other(b, &me) && is_worth_a_try(b);
     enqueue(b, &me);
     me.word = look(lock);
     me.had_by = me.word == LT_RESERVED ? promised_to(b, lock) : owner_of(&me, me.word);
     unsigned brief = brief_ones(b, &me);
     lt_mutex_unlock(&b->mutex);
-    int verdict = wait_in_queue(b, &me, tries, brief, hooks);
+    int verdict = wait_in_queue(b, &me, now, tries, brief, hooks);
     return lt_is_recording() ? record(&me, verdict) : verdict;
 }
 
