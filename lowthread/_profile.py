@@ -56,7 +56,8 @@ class ProfileWait(
     taken: false if it was given up, after a timeout or for a signal handler's exception.
     owner: who had it when the wait began, like `thread`, or None if that is not known, or was
     nobody but the waiter: one that is to be notified, as by a `threading.Condition` or what has
-    one, waits for a lock which it has itself.
+    one, waits for a lock which it has itself. Of one that never waited, and has ended before its
+    name was asked for, it is the name of who had its identifier before, if that is known.
     owner_place: where that one was then, or None.
     place: the index of the place where it waited, in `Profile.places`.
     """
