@@ -100,7 +100,7 @@ typedef struct {
     /* If it lasts, the caller looks whether the wait can end, and tells of it: lt_check_after(),
      * lt_record_wants_note().  For that it is LT_INTERRUPTED, in any thread. */
     bool checks;
-    bool is_told; /* of its end, before it returns: lt_over */
+    bool is_told; /* of its end, and the main thread of its interruption: lt_over */
 } lt_subject;
 
 /* The last: a lock of the core's own, of which nobody is told. */

@@ -63,7 +63,7 @@ static int64_t number(_Atomic int64_t *of) {
 
 static bool is_main(void) { return lt_main_ident() == lt_ident(); }
 
-/* In the main thread early: its waits may not be told of when they are over. */
+/* In the main thread early: on PyPy it may not be told of the end of its waits. */
 static int64_t time_to_note(void) {
     int64_t after = number(&noted_after);
     return after != 0 && is_main() ? number(&shortest) : after;

@@ -31,8 +31,8 @@ _AFTER_AT_MOST = 1_000_000_000
 #: The function that keeps a profile, if there is one.
 profilers: list[Callable[[int, int, int, WaitDone | None], object]] = []
 
-#: What C code has noted of waits that are over, and the function that takes it in, if there is a
-#: profile on CPython.
+#: What C code has noted of waits that are over, or that a signal handler may end, and the function
+#: that takes it in, if there is a profile on CPython.
 noted_ends: list[tuple[dict[bytes, str], Callable[[], object]]] = []
 
 #: How much of that is much. It is looked for where the call of a function would take as long again

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import namedtuple
+from time import sleep
 
 from lowthread._arguments import FOREVER
 from lowthread._builtin import unannotated
@@ -29,7 +30,7 @@ from lowthread._state import (
     TO_BE_NOTIFIED,
     Owner,
     Wait,
-    frames_of_threads,
+    frames_of_others,
     holders_of,
     idents_of,
     is_lost,
@@ -105,6 +106,11 @@ _again: dict[int, int] = {}
 # Who looks, and in which call.
 _looking: dict[int, FrameType] = {}
 
+# For how long, in ns, who looks lets others wait again first that do so; and how long, in seconds,
+# that takes them.
+_PATIENCE = 500_000_000
+_PAUSE = 0.003
+
 
 def _after_fork_in_child() -> None:
     _looking.clear()
@@ -174,7 +180,7 @@ def _look(address: int, kind: int, since: int) -> None:
     try:
         _looking[me] = sys._getframe()
         try:
-            found = _find(me, Wait(address, me, 0, 0, kind, since, FOREVER, 0), now)
+            found = _find_at_last(me, Wait(address, me, 0, 0, kind, since, FOREVER, 0), now)
         except Exception as error:
             # What it looks at is a program in any state; that must not end a wait.
             report_or_raise(error, "Exception ignored in detect_deadlocks()")
@@ -253,7 +259,12 @@ def _may_be_in_one(me: int, mine: Wait, frame: FrameType) -> bool:
     if is_taken_again(frame, mine.lock):
         _again[me] = mine.since
         return True
-    return bool(lib.lt_waits(ffi.NULL, 0) + 1 >= lib.lt_thread_count() > 0)
+    count: int = lib.lt_thread_count()
+    if not lib.lt_waits(ffi.NULL, 0) + len(_looking) >= count > 0:
+        return False
+    # One may have begun to look in between.
+    waiting = {wait.waiter for wait in seen_waits()}
+    return len(waiting.union([*_looking])) >= count
 
 
 def _stuck(graph: _Graph, me: int) -> tuple[list[int], bool] | None:
@@ -266,6 +277,31 @@ def _stuck(graph: _Graph, me: int) -> tuple[list[int], bool] | None:
     if all_threads is None or any(map(graph.is_in_one, all_threads)):
         return None
     return all_threads, False
+
+
+def _find_at_last(me: int, mine: Wait, now: int) -> Deadlock | None:
+    """Look, and again when those that began to wait before and look as well wait again.
+
+    They are not seen to wait meanwhile, and threads that began at one time look at one time.
+    """
+    found = _find(me, mine, now)
+    were_none = False
+    while found is None and lib.lt_now() - now < _PATIENCE:
+        sleep(_PAUSE)
+        is_over = not _as_seen(mine).word & lib.LT_HELD
+        if is_over or not _may_be_in_one(me, mine, sys._getframe()):
+            return None
+        are_none = not _look_others(mine)
+        if were_none and are_none:
+            return _find(me, mine, now)
+        were_none = are_none
+    return found
+
+
+def _look_others(mine: Wait) -> bool:
+    """Return whether others look that began to wait before."""
+    since = [_next_looks[ident][0] for ident in [*_looking] if ident in _next_looks]
+    return any(begin < mine.since for begin in since)
 
 
 def _find(me: int, mine: Wait, now: int) -> Deadlock | None:
@@ -334,8 +370,13 @@ def _note_of(frame: FrameType, lock: int) -> Note:
 def _notes_of(waits: list[Wait]) -> dict[int, Note]:
     """Return of who waits what is known of their stacks."""
     if native:
-        frames = frames_of_threads()
-        return {w.waiter: _note_of(frames[w.waiter], w.lock) for w in waits if w.waiter in frames}
+        frames, found = frames_of_others(), {}
+        for w in waits:
+            if w.waiter == lib.lt_ident():
+                found[w.waiter] = _note_of(sys._getframe(), w.lock)
+            elif w.waiter in frames:
+                found[w.waiter] = _note_of(frames[w.waiter], w.lock)
+        return found
     notes = {w.waiter: _notes.get(w.waiter) for w in waits}
     return {w.waiter: n[1] for w in waits for n in [notes[w.waiter]] if n and n[0] == w.since}
 

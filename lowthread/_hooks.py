@@ -89,7 +89,7 @@ def report_unraisable(
         pass
 
 
-#: The folder of our own modules, as their code names it, which PyPy may have relative.
+#: The folder of our own modules, as their code names it, be it with a `.` in between.
 HERE = os.path.dirname(_find_args_type.__code__.co_filename) + os.sep
 # Their calls of a program or of a thread's function, and what has led to those, are not its own.
 _STARTER = HERE + "_run.py"

@@ -11,7 +11,6 @@ from lowthread._load import PYPY, lib, native
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
 
 # PyPy has its threads in a row, the oldest first. It is asked but once, and before there are
 # waits for locks of ours: see lowthread._never for what that does to compiled code.
@@ -32,8 +31,8 @@ def _host_main_ident() -> int:
     if native is None:
         return _first_ident
     # The interpreter has its threads in a row, the oldest last.
-    frames: dict[int, FrameType] = native.current_frames()
-    return list(frames)[-1]
+    *_, oldest = native.current_frames()  # which is not in a variable: see frames_of_others()
+    return int(oldest)
 
 
 @builtin()

@@ -309,7 +309,7 @@ def _tell(steps: list[_Step]) -> Iterator[str]:
     for first, then, thread in steps:
         yield f"Thread {say_thread(*thread)} took\n"
         yield from _tell_try(first)
-        yield "  and, while it had that,\n"
+        yield "  and, while it had that, took or was about to take\n"
         yield from _tell_try(then)
 
 

@@ -22,6 +22,7 @@ from lowthread._load import PYPY, ffi, lib, native
 from lowthread._places import tell_no_more_of_taking, tell_of_taking
 from lowthread._state import (
     KINDS,
+    frames_of_others,
     idents_of,
     name_of_lock,
     name_of_thread,
@@ -256,6 +257,7 @@ class Profile:
         self._notes = 0  # since somebody looked how many waits there are to take in
         self._late: deque[tuple[tuple[int, int], Any, bool]] = deque()
         self._ends: dict[bytes, str] = {}  # see native.note_ends
+        self._early: dict[tuple[int, int], Any] = {}  # what that has of waits that were not over
         self._rows: deque[tuple[int, ...]] = deque()  # taken out of the record
         self._holds = Holds(self._add_hold) if holds else None
         self._hold_sums: dict[str, _Sums] = {}
@@ -317,6 +319,7 @@ class Profile:
         self._late.clear()
         self._unfinished.clear()
         self._begun.clear()
+        self._early.clear()
         self._finish()
         if self._save is not None:
             self._save(self)
@@ -440,9 +443,7 @@ class Profile:
         begin = _now()
         if begin < self._next_look:
             return None
-        frames = native.current_frames()
-        call = self._calls(frames.get(ident), 1)
-        frames = None
+        call = self._calls(frames_of_others().get(ident), 1)
         # It costs the more, the more threads there are.
         now = _now()
         self._next_look = now + 20 * (now - begin)
@@ -456,6 +457,8 @@ class Profile:
         try:
             self._busy[me] = sys._getframe()
             calls = self._calls(sys._getframe(), MOST_CALLS_OF_HOLD)
+            if calls and self._codes[calls[0]].co_name == "_set_tstate_lock":
+                return  # of threading before 3.13: what a thread holds for as long as it lives
             self._learn_name(me)
             if self._holds.note(lock, calls) or lib.lt_recorded() >= TAKEN_AT:
                 self._take_if_nobody_does()
@@ -501,7 +504,7 @@ class Profile:
 
         for _ in range(len(self._ends)):  # nobody else takes them, but some may be added
             end, said = self._ends.popitem()
-            names = _names_in(said)
+            is_over, names = _names_in(said)
             waiter, since, *words = unpack(f"{len(end) // 8}q", end)
             calls: list[int] = []
             for number, instruction in zip(words[::2], words[1::2]):
@@ -515,7 +518,11 @@ class Profile:
             self._learn_bits(waiter)
             if names[1] is not None:
                 self._note_name(waiter, names[1], since)
-            self._begun.setdefault((waiter, since), (tuple(calls), None, None, names))
+            note = tuple(calls), None, None, names
+            if is_over:
+                self._begun.setdefault((waiter, since), note)
+            else:  # it may yet be noted, with more; this is for if a handler ends it
+                self._early[waiter, since] = note
 
     def _owner(self, owner: int, bits: int) -> int | None:
         """Return who has it, by what the core tells: its ident, or bits of it."""
@@ -568,7 +575,8 @@ class Profile:
 
     def _add(self, key: tuple[int, int], done: Any, taken: bool) -> None:
         lock, waiter, owner, word, kind, since, until, _ = done
-        calls, noted, place, names = self._begun.pop(key, ((), None, None, None))
+        early = self._early.pop(key, ((), None, None, None))
+        calls, noted, place, names = self._begun.pop(key, early)
         owner = self._owner(owner, word & lib.LT_HOLDER) or noted
         name, waiter_name, owner_name = names or (None, self._name(waiter, since), None)
         is_own = owner == waiter and kind == lib.LT_FOR_LOCK
@@ -743,14 +751,14 @@ def _count(counts: dict[Any, list[int]], item: Any, ns: int) -> None:
     pair[1] += ns
 
 
-def _names_in(said: str) -> tuple[str | None, ...]:
-    """Return the names that native.note_ends() has noted."""
-    *lengths, rest = said.split(" ", 3)
+def _names_in(said: str) -> tuple[bool, tuple[str | None, ...]]:
+    """Return what native.note_ends() has noted: whether the wait is over, and names."""
+    is_over, *lengths, rest = said.split(" ", 4)
     names: list[str | None] = []
     for length in map(int, lengths):
         names.append(None if length < 0 else rest[:length])
         rest = rest[max(length, 0) :]
-    return tuple(names)
+    return is_over == "1", tuple(names)
 
 
 #: Behind any other.

@@ -150,13 +150,19 @@ def _name_of(thread: Any) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def frames_of_threads() -> dict[int, FrameType]:
-    if native:
-        frames: dict[int, FrameType] = native.current_frames()
-        return frames
-    # PyPy's sys._current_frames() looks into frames that the other threads' compiled code has in
-    # registers, and may crash.
-    return {lib.lt_ident(): sys._getframe()}
+def frames_of_others() -> dict[int, FrameType]:
+    """Return in which call each other thread is, as far as it can be told.
+
+    Not our own, as then who has it in a variable makes a cycle: all these frames, and what is in
+    their variables, would be kept until garbage is collected.
+    """
+    if not native:
+        # PyPy's sys._current_frames() looks into frames that the other threads' compiled code has
+        # in registers, and may crash.
+        return {}
+    frames: dict[int, FrameType] = native.current_frames()
+    frames.pop(lib.lt_ident(), None)
+    return frames
 
 
 #: The heading of a stack as of rough_stacks().
@@ -257,7 +263,7 @@ def name_of_lock(address: int) -> str | None:
 def idents_of(waits: Iterable[Wait]) -> set[int]:
     """Return the identifiers of all threads that are known of, but for our own."""
     idents = {wait.waiter for wait in waits}
-    idents.update(names_of_threads(), frames_of_threads())
+    idents.update(names_of_threads(), frames_of_others(), (lib.lt_ident(),))
     if not native:
         idents.update((_get_main_thread_ident(), *threads_of_ours()))
     return idents - helpers
@@ -359,7 +365,7 @@ def say_owner(state: LockState, lost: Container[int] = ()) -> str:
 
 
 #: Of who waits for a lock that it took itself.
-TO_BE_NOTIFIED = ", as by who waits to be notified by a Condition, Queue, Future or the like"
+TO_BE_NOTIFIED = ": it waits to be notified by a Condition, Queue, Future or the like"
 
 
 def _say_wait(state: LockState, waiter: Waiter, lost: set[int], frame: FrameType | None) -> str:
@@ -401,9 +407,11 @@ def stack_of(frame: FrameType | None) -> list[str]:
 def _describe() -> Iterator[str]:
     seen = seen_waits()
     states, lost = _states_of(seen), {wait.lock for wait in seen if is_lost(wait)}
-    names, frames = names_of_threads(), frames_of_threads()
+    names, frames, me = names_of_threads(), frames_of_others(), lib.lt_ident()
     waits = {waiter.ident: (state, waiter) for state in states for waiter in state.waiters}
     stacks = {i: stack_of(frame) for i, frame in frames.items() if i not in helpers}
+    if me not in helpers:
+        stacks[me] = stack_of(sys._getframe())
     for wait in seen:
         since, stack = _noted.get(wait.waiter, (None, []))
         if since == wait.since:

@@ -713,8 +713,7 @@ lowthread.detect_deadlocks(0.1, leave)
     def test_who_waits_to_be_notified(self):
         text = self.check("condition = threading.Condition()\nwith condition: condition.wait()", 1)
         assert re.search(
-            "taken by itself, as by who waits to be notified by a Condition, Queue, "
-            "Future or the like\n",
+            "taken by itself: it waits to be notified by a Condition, Queue, Future or the like\n",
             text,
         )
 
@@ -1310,11 +1309,11 @@ def test_the_main_thread_looks_as_seldom_as_others():
     said(
         """
 looks = []
-find = lowthread._deadlock._find
+find = lowthread._deadlock._find_at_last
 def counting(*args):
     looks.append(args)
     return find(*args)
-lowthread._deadlock._find = counting
+lowthread._deadlock._find_at_last = counting
 lock = threading.Lock()
 lock.acquire()
 start(lambda: (time.sleep(2), lock.release()), "releaser")
@@ -1476,3 +1475,43 @@ def test_a_reaction_that_is_none():
         lowthread.detect_deadlocks(1, "shout")
     with pytest.raises(TypeError, match="must be 'report', 'raise' or a callable, not int"):
         lowthread.detect_deadlocks(1, 1)
+
+
+@pytest.mark.parametrize("way", ["with", "acquire", "queue"])
+def test_who_looks_at_one_time_is_seen(way):
+    """Threads that begin to wait at one time look at one time, and are in no queue meanwhile."""
+    script = f"""
+import lowthread
+lowthread.install()
+import os, queue, threading
+looks, find = {{}}, lowthread._deadlock._find_at_last
+def spy(me, *args):
+    looks[me] = looks.get(me, 0) + 1
+    return find(me, *args)
+lowthread._deadlock._find_at_last = spy
+def tell(found):
+    print(len(found.threads), max(looks.values()), flush=True)
+    os._exit(0)
+lowthread.detect_deadlocks(0.5, tell)
+locks, all_have_one = [threading.Lock() for _ in range(5)], threading.Barrier(5)
+def takes_two(i):
+    if {way!r} == "with":
+        with locks[i]:
+            all_have_one.wait()
+            with locks[(i + 1) % 5]: pass
+    elif {way!r} == "acquire":
+        locks[i].acquire()
+        all_have_one.wait()
+        locks[(i + 1) % 5].acquire()
+    else:
+        queue.Queue().get()
+threads = [threading.Thread(target=takes_two, args=[i], daemon=True) for i in range(5)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+    said = []
+    while len(said) < 5:  # again where a loaded machine has a look last too long
+        said.append(run_script(script).ok())
+        if said[-1] == ("6 1\n" if way == "queue" else "5 1\n"):
+            return
+    raise AssertionError(said)

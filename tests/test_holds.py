@@ -423,3 +423,25 @@ def test_the_option_alone_is_refused():
     result = run_lowthread("--holds", "-c", "pass")
     assert result.code == 2
     assert result.err.startswith("lowthread: --holds goes with --profile or --top\n")
+
+
+def test_what_a_thread_holds_for_as_long_as_it_lives_is_not_told():
+    """Before 3.13, `threading` has each thread take a lock that its end releases."""
+    script = """
+import lowthread
+lowthread.install()
+import threading
+may_end, has_begun = threading.Event(), threading.Event()
+def lives():
+    has_begun.set()
+    may_end.wait()
+with lowthread.profile(holds=True) as p:
+    thread = threading.Thread(target=lives)
+    thread.start()
+    has_begun.wait()
+may_end.set()
+thread.join()
+assert p.holds
+assert not any("_set_tstate_lock" in hold.place for hold in p.holds), p.holds
+"""
+    run_script(script).ok()

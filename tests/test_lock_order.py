@@ -84,8 +84,8 @@ def test_two_locks(kind, way, tmp_path):
         for line in (2, 3)
     )
     assert told == [
-        *('Thread "two" (0x) took', b, "  and, while it had that,", a),
-        *('Thread "one" (0x) took', a, "  and, while it had that,", b),
+        *('Thread "two" (0x) took', b, "  and, while it had that, took or was about to take", a),
+        *('Thread "one" (0x) took', a, "  and, while it had that, took or was about to take", b),
     ]
     later = 4 if way == "with" else 5
     for line, name in ((5, "one"), (6, "one"), (5 + later, "two"), (6 + later, "two")):

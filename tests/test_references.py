@@ -124,3 +124,43 @@ def test_a_with_statement_that_waits_leaves_no_garbage():
         assert gc.collect() == 0
         """
     ).ok()
+
+
+@pytest.mark.parametrize("how", ["dump", "locks", "deadlocks", "profile"])
+def test_no_frames_of_others_are_kept_until_garbage_is_collected(how):
+    """Their variables are let go when the thread ends, though somebody has looked at its calls."""
+    script = f"""
+import gc, io, lowthread, time, weakref
+gc.disable()
+class Thing: pass
+gone, may_end, lock = [], lowthread.lock(), lowthread.lock()
+def holds():
+    thing = Thing()
+    gone.append(weakref.ref(thing))
+    with lock:
+        may_end.acquire()
+def waits():
+    with lock: pass
+def look():
+    if {how!r} == "dump":
+        lowthread.dump(io.StringIO())
+    elif {how!r} == "locks":
+        lowthread.locks()
+    time.sleep(0.1)
+profile = lowthread.profile()
+may_end.acquire()
+if {how!r} == "profile":
+    profile.start()
+elif {how!r} == "deadlocks":
+    lowthread.detect_deadlocks(0.01)
+threads = [lowthread.start(holds)]
+while not lock.locked(): time.sleep(0.001)
+threads.append(lowthread.start(waits))
+while not lowthread.locks(): time.sleep(0.001)
+look()
+may_end.release()
+for thread in threads: assert thread.join(60)
+profile.stop()
+assert gone[0]() is None, gc.get_referrers(gone[0]())
+"""
+    run_script(script).ok()

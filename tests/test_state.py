@@ -483,7 +483,7 @@ def test_who_waits_to_be_notified_is_told_of_as_such():
     wait_until(lambda: len(lowthread.locks()) == 2)
     lines = [line for line in dumped().splitlines() if line.startswith("  - waits for")]
     assert thread.join(LONG) and other.join(LONG)
-    told = [", as by who waits to be notified by a Condition" in line for line in lines]
+    told = [": it waits to be notified by a Condition" in line for line in lines]
     assert sorted(told) == [False, True], lines
 
 

@@ -1,4 +1,5 @@
-/* Notes of waits that are over, with the calls that waited: while the caller may have the lock.
+/* Notes of waits that are over, or that a signal handler may end, with the calls that waited: while
+ * the caller may have the lock.
  *
  * In C, because there no Python code is to run: a signal handler could raise, and a finalizer take
  * the same lock.  With the GIL, which all interpreters share that cffi can be loaded in. */
@@ -16,13 +17,14 @@ enum {
 
 const char lt_note_ends_doc[] =
     "note_ends(into, /)\n--\n\n"
-    "Has waits of this interpreter that are recorded, not short, and over before they could be\n"
-    "told of, noted in `into`; or not any more, if that is None. It is a tuple of\n"
+    "Has waits of this interpreter that are recorded and not short noted in `into` when they are\n"
+    "over, and those of the main thread when they are interrupted; or not any more, if that is\n"
+    "None. It is a tuple of\n"
     "codes: a dict, by address, of the code of their calls\n"
     "ends: a dict, by bytes, of the names of the lock, of who waited and of who has the lock, as far\n"
-    "as `threading` has one: a str of their lengths, each -1 if there is none, and then of these,\n"
-    "with a space behind each length. The bytes are int64: ident and since; and of each call, the\n"
-    "innermost first, the code's address and f_lasti\n"
+    "as `threading` has one: a str of 1 if it is over, else 0, and their lengths, each -1 if there is\n"
+    "none, with a space behind each number, and then of these. The bytes are int64: ident and since;\n"
+    "and of each call, the innermost first, the code's address and f_lasti\n"
     "take: a function that is called, before a wait, when these are many\n"
     "modules: sys.modules, to find `threading` in\n"
     "locks: a dict, by address, of tuples with a lock's name as their second item.";
@@ -151,8 +153,9 @@ static void add_end(PyObject *into, PyObject *end, const lt_wait_done *wait) {
     PyObject *lock = name_of_lock(PyTuple_GetItem(into, LOCKS), wait);
     PyObject *waiter = name_of_thread(PyTuple_GetItem(into, MODULES), wait->waiter);
     PyObject *owner = name_of_thread(PyTuple_GetItem(into, MODULES), wait->owner);
-    PyObject *names = PyUnicode_FromFormat("%zd %zd %zd %V%V%V", length(lock), length(waiter),
-                                           length(owner), lock, "", waiter, "", owner, "");
+    PyObject *names = PyUnicode_FromFormat(
+        "%d %zd %zd %zd %V%V%V", wait->verdict != LT_INTERRUPTED, length(lock), length(waiter),
+        length(owner), lock, "", waiter, "", owner, "");
     if (names != NULL) {
         (void)PyDict_SetItem(PyTuple_GetItem(into, ENDS), end, names);
         Py_DECREF(names);

@@ -330,11 +330,9 @@ int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how) {
             if (state == NULL) {
                 break;
             }
-            if (subject.is_told && lt_record_wants_note(since)) {
-                subject.is_told = false; /* but now */
-                if (!may_go_on(state->note, lock, subject.kind, since)) {
-                    return -1;
-                }
+            if (lt_record_wants_note(since) &&
+                !may_go_on(state->note, lock, subject.kind, since)) {
+                return -1;
             }
             if (lt_check_is_due(since, deadline) &&
                 !may_go_on(state->check, lock, subject.kind, since)) {
