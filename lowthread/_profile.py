@@ -846,13 +846,38 @@ def _rows(places: list[ProfilePlace], most: int) -> Iterator[str]:
         yield _head("waits")
     for place in places[:most]:
         yield f"{_numbers(place, place.waits)}  {place.where}, for {place.lock}\n"
-        for thread, held_at, count, held in place.owners[:3]:
+        for thread, held_at, count, held in who_had_it(place)[:_FIRST]:
             at = f" at {held_at}" if held_at else ""
             share = 100 * held / place.total if place.total else 100 * count / place.waits
             verb = "held by" if place.is_contended else "of"
             yield f"{'':>50}{share:3.0f}% {verb} {thread}{at}\n"
     if len(places) > most:
         yield f"and {len(places) - most} more places\n"
+
+
+# How many are told of who had it.
+_FIRST = 3
+
+
+def who_had_it(place: ProfilePlace) -> list[tuple[str, str | None, int, float]]:
+    """Return who had what was waited for at a place, as in `owners`, the longest total first.
+
+    By where they had it, if those were many, of which none had it for much of the total.
+    """
+    owners: list[tuple[str, str | None, int, float]] = [*place.owners]
+    if 2 * sum(held for *_, held in owners[:_FIRST]) >= place.total:
+        return owners
+    places: dict[str | None, list[Any]] = {}
+    for thread, held_at, count, held in owners:
+        sums = places.setdefault(held_at, [set(), 0, 0.0])
+        sums[0].add(thread)
+        sums[1] += count
+        sums[2] += held
+    found = [
+        (next(iter(threads)) if len(threads) == 1 else f"{len(threads)} threads", held_at, *sums)
+        for held_at, (threads, *sums) in places.items()
+    ]
+    return sorted(found, key=lambda one: one[-1], reverse=True)
 
 
 def _head(what: str) -> str:

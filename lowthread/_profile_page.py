@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from itertools import groupby
 
+from lowthread._profile import who_had_it
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -322,7 +324,8 @@ def _holders(place: Place) -> str:
         told = "not known" if place.is_contended else "nobody: to be notified"
         return f'<span class="soft">{told}</span>'
     lines = []
-    for thread, where, _, total in place.owners[:2]:
+    owners = who_had_it(place)
+    for thread, where, _, total in owners[:2]:
         short = "".join(_parts(where or "")[1:])
         lines.append(
             f'<div><span class="who">{_html(thread)}</span> '
@@ -330,7 +333,7 @@ def _holders(place: Place) -> str:
             + (f' <span class="at" title="{_html(where)}">{_html(short)}</span>' if where else "")
             + "</div>"
         )
-    rest = len(place.owners) - len(lines)
+    rest = len(owners) - len(lines)
     more = f' <div class="soft">and {rest:,} more</div>' if rest > 0 else ""
     return "".join(lines) + more
 

@@ -18,7 +18,7 @@ import sys
 from lowthread._builtin import unannotated
 from lowthread._helper import start_helper
 from lowthread._load import lib
-from lowthread._profile import say_seconds
+from lowthread._profile import say_seconds, who_had_it
 from lowthread._state import idents_of, locks, say_lock, say_owner, say_thread, seen_waits
 
 TYPE_CHECKING = False
@@ -196,7 +196,7 @@ def _lines(profile: Profile) -> Iterator[str]:
         yield f"{'total':>9} {'waits':>8} {'p99':>9} {'worst':>9}  where"
     for place in places:
         times = f"{say_seconds(place.p99):>9} {say_seconds(place.worst):>9}"
-        had_by = f", most held by {place.owners[0][0]}" if place.is_contended else ""
+        had_by = f", most held by {who_had_it(place)[0][0]}" if place.is_contended else ""
         yield (
             f"{say_seconds(place.total):>9} {place.waits:>8} {times}  "
             f"{place.where}{had_by}, for {place.lock}"

@@ -368,6 +368,27 @@ assert wait.owner == "holder", wait
     run_script(script).ok()
 
 
+def test_many_owners_are_told_by_where_they_had_it():
+    """As those of a server with a thread for each request: a hundredth by each says nothing."""
+    from lowthread._profile import _rows
+
+    def told(owners):
+        place = lowthread.ProfilePlace("a.py:1 in f", (), "lock", 9, 10.0, 0, 0, 0, owners, True)
+        return [line.split("% ", 1) for line in list(_rows([place], 1))[2:]]
+
+    many = [(f"t{i}", "b.py:2 in g" if i % 4 else None, 1, 1.0) for i in range(8)]
+    one = ("u", "c.py:3 in h", 3, 2.0)
+    assert [(share.strip(), who) for share, who in told((one, *many))] == [
+        ("60", "held by 6 threads at b.py:2 in g\n"),
+        ("20", "held by u at c.py:3 in h\n"),
+        ("20", "held by 2 threads\n"),
+    ]
+    few = [(f"t{i}", "b.py:2 in g", 1, 2.5) for i in range(4)]  # three are most of it
+    assert [who for _, who in told((*few,))] == [
+        f"held by t{i} at b.py:2 in g\n" for i in range(3)
+    ]
+
+
 def test_the_place_is_who_called_the_library():
     script = """
 import lowthread

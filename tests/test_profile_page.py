@@ -444,7 +444,7 @@ def test_what_there_is_no_room_for_is_told():
     assert read.rows == list(range(1000))
     assert "And 200 more places with 2% of the waiting." in read.text
     assert len(read.data["places"]) == 1200
-    owners = tuple((f"thread-{n}", None, 1, 0.001) for n in range(50))
+    owners = (("thread", None, 1, 0.5), *((f"thread-{n}", None, 1, 0.001) for n in range(49)))
     read = Reader(page(FEW._replace(places=[FEW.places[0]._replace(owners=owners)] * 2)))
     assert "and 48 more" in read.text and "And 20 more." in read.text
 
@@ -1268,3 +1268,9 @@ def test_the_theme_may_change(visit):
         features=[{"name": "prefers-color-scheme", "value": "dark"}],
     )
     assert drawn(browser) != before
+
+
+def test_many_owners_are_told_by_where_they_had_it():
+    owners = tuple((f"thread-{n}", "a.py:7 in take", 1, 0.01) for n in range(50))
+    few = FEW._replace(places=[FEW.places[0]._replace(owners=owners, total=0.5)] * 2)
+    assert "50 threads 100% a.py:7 in take" in Reader(page(few)).text
