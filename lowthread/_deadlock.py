@@ -108,7 +108,7 @@ _looking: dict[int, FrameType] = {}
 
 # For how long, in ns, who looks lets others wait again first that do so; and how long, in seconds,
 # that takes them.
-_PATIENCE = 500_000_000
+_PATIENCE = 2_000_000_000
 _PAUSE = 0.003
 
 
@@ -284,18 +284,23 @@ def _find_at_last(me: int, mine: Wait, now: int) -> Deadlock | None:
 
     They are not seen to wait meanwhile, and threads that began at one time look at one time.
     """
+    had_by = _had_by(mine)
     found = _find(me, mine, now)
     were_none = False
-    while found is None and lib.lt_now() - now < _PATIENCE:
+    while found is None and had_by and lib.lt_now() - now < _PATIENCE:
         sleep(_PAUSE)
-        is_over = not _as_seen(mine).word & lib.LT_HELD
-        if is_over or not _may_be_in_one(me, mine, sys._getframe()):
+        if _had_by(mine) != had_by or not _may_be_in_one(me, mine, sys._getframe()):
             return None
         are_none = not _look_others(mine)
         if were_none and are_none:
             return _find(me, mine, now)
         were_none = are_none
     return found
+
+
+def _had_by(mine: Wait) -> tuple[int, int] | None:
+    seen = _as_seen(mine)
+    return (seen.word & lib.LT_HOLDER, seen.owner) if seen.word & lib.LT_HELD else None
 
 
 def _look_others(mine: Wait) -> bool:
