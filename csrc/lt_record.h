@@ -68,7 +68,7 @@ bool lt_record_is_brief(int64_t length);
  * may not have been one. */
 bool lt_record_is_long(int64_t since);
 
-/* Writes a wait down.  `is_told`: who wants to know is told of its end, see lt_over. */
+/* Writes a wait down.  `is_told`: who wants to know is told of it, see lt_over. */
 void lt_record(const lt_wait_done *wait, bool is_told);
 
 /* Of the calling thread, just now; nothing if that was not asked for. */

@@ -47,7 +47,7 @@ from lowthread._taken import import_now, is_taken_again, is_to_be_notified, take
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import FrameType
     from typing import Any, Literal
 
@@ -106,14 +106,20 @@ _again: dict[int, int] = {}
 # Who looks, and in which call.
 _looking: dict[int, FrameType] = {}
 
-# For how long, in ns, who looks lets others wait again first that do so; and how long, in seconds,
-# that takes them.
+# Those of them that have not found anything yet, and for what they wait.
+_finding: dict[int, Wait] = {}
+
+# For how long, in ns, who looks lets others do so first; how long it sleeps for each, in seconds,
+# and for how many at most; and how often it looks then.
 _PATIENCE = 2_000_000_000
-_PAUSE = 0.003
+_PAUSE = 0.005
+_PAUSES = 10
+_TRIES = 2
 
 
 def _after_fork_in_child() -> None:
     _looking.clear()
+    _finding.clear()
     _next_looks.clear()
     _notes.clear()
     _again.clear()
@@ -177,25 +183,43 @@ def _look(address: int, kind: int, since: int) -> None:
     if known is not None and known[0] == since and now < known[1]:
         return  # the main thread is asked more often, as it looks for signals too
     _next_looks[me] = since, now + max(now - since, _after) * 15 // 16
+    mine = Wait(address, me, 0, 0, kind, since, FOREVER, 0)
     try:
         _looking[me] = sys._getframe()
-        try:
-            found = _find_at_last(me, Wait(address, me, 0, 0, kind, since, FOREVER, 0), now)
-        except Exception as error:
-            # What it looks at is a program in any state; that must not end a wait.
-            report_or_raise(error, "Exception ignored in detect_deadlocks()")
-            return
+        _finding[me] = mine
+        found, tries = _without_fail(_find, me, mine, now), 0
+        is_worth_more = not native  # there each has to note its stack, also who looks first
+        while found is None and tries < _TRIES:
+            before = _without_fail(_others_first, me, mine, now)
+            is_worth_more = is_worth_more or before is not None
+            if not is_worth_more:
+                break
+            sleep(_PAUSE * min(1 + (before or 0), _PAUSES))
+            if not before:
+                tries += 1
+                found = _without_fail(_find, me, mine, now)
+        _finding.pop(me, None)
         if found is not None:
             react(_reaction, found, DeadlockError)
     finally:
+        _finding.pop(me, None)
         _looking.pop(me, None)
+
+
+def _without_fail(look: Callable[..., Any], *args: object) -> Any:
+    """Return what it returns, or None: what it finds in a program must not end a wait."""
+    try:
+        return look(*args)
+    except Exception as error:
+        report_or_raise(error, "Exception ignored in detect_deadlocks()")
+        return None
 
 
 class _Graph:
     """Who waits without a timeout for whom."""
 
-    def __init__(self, me: int, mine: Wait) -> None:
-        waits = [*seen_waits(), _as_seen(mine)]
+    def __init__(self, me: int, mine: Wait, others: Iterable[Wait] = ()) -> None:
+        waits = [*seen_waits(), *map(_as_seen, others), _as_seen(mine)]
         # Who waits for what nobody has is about to get it.
         self.waits = {
             w.waiter: w for w in waits if w.deadline >= FOREVER - 1 and w.word & lib.LT_HELD
@@ -260,11 +284,11 @@ def _may_be_in_one(me: int, mine: Wait, frame: FrameType) -> bool:
         _again[me] = mine.since
         return True
     count: int = lib.lt_thread_count()
-    if not lib.lt_waits(ffi.NULL, 0) + len(_looking) >= count > 0:
+    if not lib.lt_waits(ffi.NULL, 0) + len(_finding) >= count > 0:
         return False
     # One may have begun to look in between.
     waiting = {wait.waiter for wait in seen_waits()}
-    return len(waiting.union([*_looking])) >= count
+    return len(waiting.union(_finding.copy())) >= count
 
 
 def _stuck(graph: _Graph, me: int) -> tuple[list[int], bool] | None:
@@ -279,41 +303,27 @@ def _stuck(graph: _Graph, me: int) -> tuple[list[int], bool] | None:
     return all_threads, False
 
 
-def _find_at_last(me: int, mine: Wait, now: int) -> Deadlock | None:
-    """Look, and again when those that began to wait before and look as well wait again.
+def _others_first(me: int, mine: Wait, now: int) -> int | None:
+    """Return how many others, that began to wait before, are to look first; None if it is in vain.
 
-    They are not seen to wait meanwhile, and threads that began at one time look at one time.
+    Who looks is in no queue, and threads that began to wait at one time look at one time. To look
+    again is in vain but where there is a deadlock if those that look are about to wait again.
     """
-    had_by = _had_by(mine)
-    found = _find(me, mine, now)
-    were_none = False
-    while found is None and had_by and lib.lt_now() - now < _PATIENCE:
-        sleep(_PAUSE)
-        if _had_by(mine) != had_by or not _may_be_in_one(me, mine, sys._getframe()):
-            return None
-        are_none = not _look_others(mine)
-        if were_none and are_none:
-            return _find(me, mine, now)
-        were_none = are_none
-    return found
-
-
-def _had_by(mine: Wait) -> tuple[int, int] | None:
-    seen = _as_seen(mine)
-    return (seen.word & lib.LT_HOLDER, seen.owner) if seen.word & lib.LT_HELD else None
-
-
-def _look_others(mine: Wait) -> bool:
-    """Return whether others look that began to wait before."""
-    since = [_next_looks[ident][0] for ident in [*_looking] if ident in _next_looks]
-    return any(begin < mine.since for begin in since)
+    others = [wait for ident, wait in _finding.copy().items() if ident != me]
+    if not others or not _may_be_in_one(me, mine, sys._getframe()):
+        return None
+    if _stuck(_Graph(me, mine, others), me) is None:
+        return None
+    if lib.lt_now() - now >= _PATIENCE:
+        return 0
+    return sum((wait.since, wait.waiter) < (mine.since, me) for wait in others)
 
 
 def _find(me: int, mine: Wait, now: int) -> Deadlock | None:
     frame = sys._getframe(1)
     if is_last_thread() or not _may_be_in_one(me, mine, frame):
         return None
-    if not native:
+    if not native and _notes.get(me, (0, None))[0] != mine.since:
         _notes[me] = mine.since, _note_of(frame, mine.lock)
     once = _Graph(me, mine)
     found = _stuck(once, me)
@@ -329,8 +339,9 @@ def _find(me: int, mine: Wait, now: int) -> Deadlock | None:
     if not is_so or any(again.since(wait.waiter) != wait.since for wait in waits):
         return None
     notes = _notes_of(waits)
-    last = max(wait.since for wait in waits)
-    if now - last < 2 * _after and (mine.since < last or len(notes) < len(waits)):
+    last, who = max((wait.since, wait.waiter) for wait in waits)
+    is_before = mine.since < last and _next_looks.get(who, (0, 0))[0] != last
+    if now - last < 2 * _after and (is_before or len(notes) < len(waits)):
         return None  # who began last is about to look, or the others have not yet
     if not _is_news(waits):
         return None

@@ -114,7 +114,7 @@ MOST_WAITS = 200_000
 #: of a server's threads for each request.
 MOST_OWNERS = 1 << 12
 MOST_NAMES = 1 << 10
-_OTHERS = None, "others", None
+_OTHERS, _NOT_KNOWN = "others", "not known"
 
 #: Calls of a stack that are kept; and of one that is to tell where a lock was taken.
 MOST_CALLS = 48
@@ -594,7 +594,7 @@ class Profile:
         if not is_own:
             had_by = owner, owner_name, place
             is_one_more = len(sums.owners) >= MOST_OWNERS and had_by not in sums.owners
-            _count(sums.owners, _OTHERS if is_one_more else had_by, ns)
+            _count(sums.owners, (None, _OTHERS, place) if is_one_more else had_by, ns)
         if not (is_own or kind == lib.LT_FOR_THREAD or self._is_join(calls)):
             sums.contended += ns
         sums.add_lock(KINDS[kind], lock, name)
@@ -693,7 +693,7 @@ class Profile:
         stack = tuple(self._say(*calls[i : i + 2]) for i in range(0, len(calls), 2))[::-1]
         owners: dict[tuple[str, str | None], list[int]] = {}
         for (ident, name, place), (count, total) in sums.owners.items():
-            thread = name or (_number_of(ident) if ident else "not known")
+            thread = name or (_number_of(ident) if ident else _NOT_KNOWN)
             pair = owners.setdefault((thread, self._say_call(place)), [0, 0])
             pair[0] += count
             pair[1] += total
@@ -865,7 +865,7 @@ def who_had_it(place: ProfilePlace) -> list[tuple[str, str | None, int, float]]:
     By where they had it, if those were many, of which none had it for much of the total.
     """
     owners: list[tuple[str, str | None, int, float]] = [*place.owners]
-    if 2 * sum(held for *_, held in owners[:_FIRST]) >= place.total:
+    if 2 * sum(held for who, *_, held in owners[:_FIRST] if who != _OTHERS) >= place.total:
         return owners
     places: dict[str | None, list[Any]] = {}
     for thread, held_at, count, held in owners:
@@ -873,11 +873,17 @@ def who_had_it(place: ProfilePlace) -> list[tuple[str, str | None, int, float]]:
         sums[0].add(thread)
         sums[1] += count
         sums[2] += held
-    found = [
-        (next(iter(threads)) if len(threads) == 1 else f"{len(threads)} threads", held_at, *sums)
-        for held_at, (threads, *sums) in places.items()
-    ]
+    found = [(_say_who(threads), held_at, *sums) for held_at, (threads, *sums) in places.items()]
     return sorted(found, key=lambda one: one[-1], reverse=True)
+
+
+def _say_who(threads: set[str]) -> str:
+    named = threads - {_OTHERS, _NOT_KNOWN}
+    if len(threads) == 1 or not named:
+        return max(threads)
+    if len(named) == len(threads):
+        return f"{len(named)} threads"
+    return f"more than {len(named)} threads" if len(named) > 1 else "several threads"
 
 
 def _head(what: str) -> str:

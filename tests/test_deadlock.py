@@ -1308,12 +1308,12 @@ for t in ts: t.join()
 def test_the_main_thread_looks_as_seldom_as_others():
     said(
         """
-looks = []
-find = lowthread._deadlock._find_at_last
-def counting(*args):
-    looks.append(args)
-    return find(*args)
-lowthread._deadlock._find_at_last = counting
+looks = set()
+find = lowthread._deadlock._find
+def counting(me, mine, now):
+    looks.add(now)  # once for each look
+    return find(me, mine, now)
+lowthread._deadlock._find = counting
 lock = threading.Lock()
 lock.acquire()
 start(lambda: (time.sleep(2), lock.release()), "releaser")
@@ -1485,13 +1485,13 @@ def test_who_looks_at_one_time_is_seen(way):
 import lowthread
 lowthread.install()
 import os, queue, threading
-looks, find = {{}}, lowthread._deadlock._find_at_last
-def spy(me, *args):
-    looks[me] = looks.get(me, 0) + 1
-    return find(me, *args)
-lowthread._deadlock._find_at_last = spy
+looks, find = {{}}, lowthread._deadlock._find
+def spy(me, mine, now):
+    looks.setdefault(me, set()).add(now)  # once for each look
+    return find(me, mine, now)
+lowthread._deadlock._find = spy
 def tell(found):
-    print(len(found.threads), max(looks.values()), flush=True)
+    print(len(found.threads), max(map(len, looks.values())), flush=True)
     os._exit(0)
 lowthread.detect_deadlocks({after}, tell)
 locks, all_have_one = [threading.Lock() for _ in range(5)], threading.Barrier(5)

@@ -383,6 +383,11 @@ def test_many_owners_are_told_by_where_they_had_it():
         ("20", "held by u at c.py:3 in h\n"),
         ("20", "held by 2 threads\n"),
     ]
+    rest = [("others", "b.py:2 in g", 3, 7.0), ("not known", None, 1, 1.0)]
+    assert [(share.strip(), who) for share, who in told((*rest, *many[:2]))] == [
+        ("80", "held by several threads at b.py:2 in g\n"),
+        ("20", "held by several threads\n"),
+    ]
     few = [(f"t{i}", "b.py:2 in g", 1, 2.5) for i in range(4)]  # three are most of it
     assert [who for _, who in told((*few,))] == [
         f"held by t{i} at b.py:2 in g\n" for i in range(3)
