@@ -1094,7 +1094,7 @@ class Last:
         self.write(1, f"{{told}}\\n".encode())
 p = lowthread.profile(holds={holds})
 p.start()
-p._ends.update((bytes([i]) + bytes(15), "-1 -1 -1 ") for i in range(256))
+p._ends.update((bytes([i]) + bytes(15), "1 -1 -1 -1 ") for i in range(256))
 profiles = builtins.profiles = [p]
 sys.last, builtins.last, last = Last(), Last(), Last()
 """
@@ -1460,7 +1460,8 @@ with lowthread.profile() as p:
     thread = threading.Thread(target=time.sleep, args=(0.1,), name="sleeper")
     thread.start()
     thread.join()
-assert p.places[0].owners[0][0] == "sleeper", p.places
+# Not of the first place: both threads may want a lock of `threading` at one time.
+assert any(place.owners and place.owners[0][0] == "sleeper" for place in p.places), p.places
 """
     run_script(OVER.replace("lowthread._profile.NOTED_AFTER", "_") + script).ok()
 
@@ -1514,7 +1515,7 @@ with lowthread.profile() as p:
         time.sleep(0.01)
         lock.release()
     taken, take, p._take_if_nobody_does = [], p._take_if_nobody_does, takes_long
-    p._ends.update((bytes([i]) + bytes(15), "-1 -1 -1 ") for i in range(256))
+    p._ends.update((bytes([i]) + bytes(15), "1 -1 -1 -1 ") for i in range(256))
     lock.acquire()
     {way}
     p._take_if_nobody_does = take
@@ -1558,7 +1559,7 @@ with lowthread.profile() as p:
             p._ends.clear()  # else this thread takes them in before it joins that one
             p._notes = 0
             lowthread.start(take).join()
-        p._ends.update((bytes([i]) + bytes(15), "-1 -1 -1 ") for i in range(256))
+        p._ends.update((bytes([i]) + bytes(15), "1 -1 -1 -1 ") for i in range(256))
         p._notes, lowthread._profile.TAKEN_AT = 255, 1
         count += 1
         try:
@@ -1573,7 +1574,10 @@ with lowthread.profile() as p:
 # One that comes in the last steps may keep others from it, until this thread does it again.
 assert kept < max(3, raised / 500), (raised, kept)
 """
-    run_script(OVER + script).ok()
+    done = run_script(OVER + script)
+    assert done.code == 0, done.err
+    # PyPy may call a handler in a finalizer, where what it raises is told of and ignored.
+    assert PYPY or not done.err, done.err
 
 
 def test_what_was_being_taken_in_when_a_handler_raised_is_not_lost():
