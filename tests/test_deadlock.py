@@ -1516,3 +1516,39 @@ for thread in threads: thread.join()
         if said[-1] == ("6 1\n" if way == "queue" else "5 1\n"):
             return
     raise AssertionError(said)
+
+
+def test_what_is_raised_while_others_look_first_ends_the_wait():
+    """As by a handler in C, or from another thread: nothing in it tells that it is not our own."""
+    script = """
+import lowthread
+lowthread._deadlock._others_first = lambda *_: 1
+lowthread._deadlock.sleep = {}.__getitem__  # raises KeyError, in C
+lowthread.detect_deadlocks(0.05)
+lock = lowthread.lock()
+lock.acquire()
+ended = []
+def waits():
+    try:
+        lock.acquire()
+    except KeyError:
+        ended.append(True)
+thread = lowthread.start(waits)
+assert thread.join(30) and ended
+"""
+    run_script(script).ok()
+
+
+def test_nobody_waits_for_who_tells():
+    """A callable may take long: others that look do not let it go first."""
+    script = """
+import lowthread, os
+def tell(found):
+    ours = lowthread._deadlock
+    print(lowthread.get_ident() in ours._looking, [*ours._finding], flush=True)
+    os._exit(0)
+lowthread.detect_deadlocks(0.05, tell)
+lock = lowthread.lock()
+with lock, lock: pass
+"""
+    assert run_script(script).ok() == "True []\n"
