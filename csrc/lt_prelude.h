@@ -25,14 +25,35 @@
 
 static bool lt_run(void *task);
 static void lt_wait_over(const lt_wait_done *wait);
+static void lt_handlers_off(void);
+static void lt_handlers_on(void);
 
-/* Tells Python of a wait of a `with` statement that is over.  Not in the main thread, where a signal
- * handler may raise in between. */
+/* Calls lt_wait_over() in the main thread, where signal handlers are to run later: what one raises
+ * could not get from there to the statement. */
+static void tell_without_handlers(const lt_wait_done *wait) {
+    static uintptr_t told; /* the main thread, meanwhile; only that one looks */
+    if (told == lt_ident()) {
+        lt_wait_over(wait);
+        return;
+    }
+    told = lt_ident();
+    lt_handlers_off();
+    lt_wait_over(wait);
+    lt_handlers_on();
+    told = 0;
+}
+
+/* Tells Python of a wait of a `with` statement that is over. */
 static void over(const lt_wait_done *wait) {
-    if (wait->verdict == LT_ACQUIRED && lt_main_ident() != lt_ident()) {
-        if (wait->kind == LT_FOR_RLOCK) { /* now, as a finalizer may take it again */
-            lt_rlock_own_once((lt_rlock *)(uintptr_t)wait->lock);
-        }
+    if (wait->verdict != LT_ACQUIRED) {
+        return;
+    }
+    if (wait->kind == LT_FOR_RLOCK) { /* now, as a finalizer may take it again */
+        lt_rlock_own_once((lt_rlock *)(uintptr_t)wait->lock);
+    }
+    if (lt_main_ident() == lt_ident()) {
+        tell_without_handlers(wait);
+    } else {
         lt_wait_over(wait);
     }
 }

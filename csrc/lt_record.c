@@ -63,14 +63,12 @@ static int64_t number(_Atomic int64_t *of) {
 
 static bool is_main(void) { return lt_main_ident() == lt_ident(); }
 
-/* In the main thread early: on PyPy it may not be told of the end of its waits. */
-static int64_t time_to_note(void) {
-    int64_t after = number(&noted_after);
-    return after != 0 && is_main() ? number(&shortest) : after;
-}
-
+/* Of the main thread before that is due: it was interrupted, so a signal handler may end the wait. */
 bool lt_record_wants_note(int64_t since) {
-    int64_t after = time_to_note();
+    int64_t after = number(&noted_after);
+    if (after != 0 && is_main()) {
+        after = number(&shortest);
+    }
     return lt_is_recording() && after != 0 && lt_now() - since >= after;
 }
 
@@ -81,10 +79,10 @@ bool lt_record_is_long(int64_t since) {
 
 bool lt_record_may_be_later(void) { return number(&noted_after) < latest_note; }
 
-bool lt_record_is_brief(int64_t length) { return length < time_to_note(); }
+bool lt_record_is_brief(int64_t length) { return length < number(&noted_after); }
 
 int64_t lt_record_note_at(int64_t since, int64_t now, unsigned brief) {
-    int64_t after = time_to_note();
+    int64_t after = number(&noted_after);
     if (!lt_is_recording() || after == 0) {
         return LT_FOREVER;
     }

@@ -47,7 +47,8 @@ void lt_record_end(void);
 bool lt_is_recording(void);
 bool lt_is_recording_holds(void);
 
-/* Whether somebody wants to be told of a wait that goes on, as it has for so long. */
+/* Whether somebody wants to be told of a wait that goes on, as it has for so long; for `shortest`, in
+ * the main thread, where a signal handler may end it. */
 bool lt_record_wants_note(int64_t since);
 
 /* When that will be, and again when it has lasted much longer, and so on; LT_FOREVER if nobody

@@ -146,7 +146,7 @@ def hear_nothing() -> None:
 
 
 # Of what has not been noted.
-_SOMEWHERE = f"somewhere (in native code{', or a main thread' if PYPY else ''})"
+_SOMEWHERE = "somewhere (in native code)"
 
 # Who waits for others: where a wait is told of is who called them.
 _THREADING = os.sep + "threading.py"

@@ -133,6 +133,7 @@ def tell(listener: Listener, cell: Pointer, kind: int, since: int) -> None:
 
 
 if PYPY:
+    from __pypy__ import thread as _threads  # type: ignore[import-not-found]
 
     def _leave_untold(_: object, error: BaseException, __: object) -> None:
         if not isinstance(error, (RecursionError, MemoryError)):
@@ -140,8 +141,12 @@ if PYPY:
 
     @ffi.def_extern(onerror=_leave_untold)
     def lt_wait_over(done: WaitDone) -> None:
-        """Tell of a `with` statement's wait that is over, in another thread than the main one."""
+        """Tell of a `with` statement's wait that is over."""
         note(done.lock, done.kind, done.since, done)
+
+    # No Python code, in which a handler could run.
+    ffi.def_extern("lt_handlers_off")(_threads._signals_exit)
+    ffi.def_extern("lt_handlers_on")(_threads._signals_enter)
 
 
 def refuse_if_abandoned(

@@ -50,7 +50,8 @@ makes = pytest.mark.parametrize("make", ["allocate_lock", "RLock"])
 
 
 @makes
-def test_a_with_statement_that_has_to_wait(make):
+@pytest.mark.parametrize("is_profiled", ["", "in a profile"])
+def test_a_with_statement_that_has_to_wait(make, is_profiled):
     """Whatever the exception ends: if the body is not left, the lock is not held."""
     left, entered = storm(
         """
@@ -66,6 +67,9 @@ def compete():
             time.sleep(0.0003)
             counter = seen + 1
 
+profile = lowthread.profile()
+if sys.argv[3]:  # which is told of the waits that are over, and notes others
+    profile.start()
 threads = [lowthread.start(compete) for _ in range(2)]
 storm(raises)
 left = entered = 0
@@ -91,10 +95,12 @@ calm()
 stop = True
 for thread in threads:
     assert thread.join(30)
+profile.stop()
 print(left, entered)
 """,
         make,
         1 if LEAKY else 10,
+        is_profiled,
     ).split()
     assert int(entered) > 0
     assert int(left) <= (60 if LEAKY else 0)

@@ -255,7 +255,7 @@ class TestNative:
 
 FFI = stub("_ffi")
 LIB = defined(FFI["_Lib"][0].body)
-ON_PYPY = {"lt_start", "lt_run", "lt_wait_over"}
+ON_PYPY = {"lt_start", "lt_run", "lt_wait_over", "lt_handlers_off", "lt_handlers_on"}
 
 # What the types of C are in the stub.
 IN_PYTHON = {

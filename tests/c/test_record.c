@@ -147,15 +147,32 @@ static void *sees_that_no_note_is_later(void *after) {
     return NULL;
 }
 
-/* Where it is so late already; but not in the main thread, which is not told of the end there. */
+/* Where it is so late already. */
 static void who_is_noted_late_is_noted_no_later(void) {
     lt_main_here();
-    int64_t shortest = MS, noted_after = 20 * MS;
+    int64_t noted_after = 20 * MS;
     CHECK(lt_record_begin(
-        &(lt_record_how){.room = ROOM, .shortest = shortest, .noted_after = noted_after}));
+        &(lt_record_how){.room = ROOM, .shortest = MS, .noted_after = noted_after}));
     CHECK(!lt_record_may_be_later());
     join(spawn(sees_that_no_note_is_later, &noted_after));
-    sees_that_no_note_is_later(&shortest);
+    sees_that_no_note_is_later(&noted_after);
+    lt_record_end();
+}
+
+static void *wants_a_note(void *lasted) {
+    return (void *)(intptr_t)lt_record_wants_note(lt_now() - *(int64_t *)lasted);
+}
+
+/* If it comes back for its signals, which may end its wait before that is due. */
+static void the_main_thread_is_noted_before_that(void) {
+    lt_main_here();
+    CHECK(lt_record_begin(
+        &(lt_record_how){.room = ROOM, .shortest = 100 * MS, .noted_after = 5000 * MS}));
+    int64_t short_one = MS, long_one = 200 * MS, longer = 6000 * MS;
+    void *wants;
+    CHECK(pthread_join(spawn(wants_a_note, &long_one), &wants) == 0 && wants == NULL);
+    CHECK(pthread_join(spawn(wants_a_note, &longer), &wants) == 0 && wants != NULL);
+    CHECK(wants_a_note(&short_one) == NULL && wants_a_note(&long_one) != NULL);
     lt_record_end();
 }
 
@@ -457,6 +474,7 @@ int main(void) {
     RUN(a_note_is_wanted_when_it_is_not_short_any_more);
     RUN(who_waits_briefly_most_often_is_noted_later);
     RUN(who_is_noted_late_is_noted_no_later);
+    RUN(the_main_thread_is_noted_before_that);
     RUN(a_wait_that_goes_on_is_interrupted_for_that);
     RUN(how_long_waits_last_is_learnt);
     RUN(brief_waits_are_of_one_lock_and_without_a_timeout);
