@@ -140,13 +140,13 @@ def _profiling(
     except (ValueError, OSError) as error:
         _refuse(f"--profile: {error}")
     profile.command = command
-    return [partial(_begin_profile, profile, top)]
+    return [partial(_begin_profile, profile, file or None, top)]
 
 
-def _begin_profile(profile: Profile, seconds: float | None) -> None:
+def _begin_profile(profile: Profile, file: str | None, seconds: float | None) -> None:
     """Begin a profile, and to show it if there are seconds; it ends when the program does."""
     top = None if seconds is None else Top(profile, seconds)
-    atexit.register(_end, profile, top, _stderr())
+    atexit.register(_end, profile, file, top, _stderr())
     profile.start()
     if top is not None:
         top.start()
@@ -170,7 +170,7 @@ def _deadlocks(option: str, value: str, _: list[str]) -> Callable[[], object]:
     if seconds == "raise" and not comma:
         seconds, word = "", seconds
     if (comma or word) and word != "raise":
-        _refuse(f"{option} takes seconds and 'raise', not {value!r}")
+        _refuse(f"{option} takes seconds, or 'raise', or both as in '2,raise', not {value!r}")
     after = _seconds(option, seconds) if seconds else 1.0
     reaction = "raise" if word else "report"
     return partial(_begin_reports, DeadlockError, detect_deadlocks, after, reaction)
@@ -206,7 +206,13 @@ def _take_no_value(option: str, value: str) -> None:
         _refuse(f"{option} takes no value")
 
 
-def _end(profile: Profile, top: Top | None, stderr: KeptStderr, pid: int = os.getpid()) -> None:
+def _end(
+    profile: Profile,
+    file: str | None,
+    top: Top | None,
+    stderr: KeptStderr,
+    pid: int = os.getpid(),
+) -> None:
     """End a profile and print it; but not in a child of a fork, which is not in it."""
     if pid == os.getpid():
         if top is not None:
@@ -215,7 +221,10 @@ def _end(profile: Profile, top: Top | None, stderr: KeptStderr, pid: int = os.ge
             profile.stop()
         except OSError as error:  # the file could not be written, and the rest is there
             stderr.write(f"lowthread: --profile: {error}\n")
+            file = None
         stderr.write(profile.table())
+        if file is not None:
+            stderr.write(f"lowthread: --profile: wrote {file}\n")
 
 
 def _signal(option: str, value: str) -> int:

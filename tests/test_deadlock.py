@@ -1539,6 +1539,30 @@ assert thread.join(30) and ended
     run_script(script).ok()
 
 
+def test_who_began_to_wait_last_looks_before_others_tell():
+    """By then all have; and `on_deadlock="raise"` ends the wait that closed the cycle."""
+    script = """
+import lowthread, os, sys, time
+def tell(found):
+    print(lowthread.get_ident() == last.ident, flush=True)
+    os._exit(0)
+lowthread.detect_deadlocks(1, tell)
+a, b, has_b = lowthread.RLock(), lowthread.RLock(), lowthread.lock()
+has_b.acquire()
+def takes_b_and_then_a():
+    with b:
+        has_b.release()
+        while not lowthread.locks(): time.sleep(0.001)
+        time.sleep(0.5)
+        a.acquire()
+with a:
+    last = lowthread.start(takes_b_and_then_a)
+    has_b.acquire()
+    b.acquire()
+"""
+    assert run_script(script).ok() == "True\n"
+
+
 def test_nobody_waits_for_who_tells():
     """A callable may take long: others that look do not let it go first."""
     script = """

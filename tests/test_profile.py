@@ -1487,6 +1487,8 @@ def test_the_option(suffix, tmp_path):
     assert "program.py:6 in hot, for lock 0x" in lines[place]
     assert re.search(r"held by worker-\d", lines[place + 1])
     assert bool(suffix) == (tmp_path / f"profile{suffix}").exists()
+    if suffix:
+        assert lines[-1] == f"lowthread: --profile: wrote {tmp_path}/profile{suffix}"
 
 
 def test_a_wrong_file_is_refused_at_once(tmp_path):
@@ -1522,6 +1524,7 @@ def test_there_is_a_table_if_the_file_cannot_be_written_in_the_end(tmp_path):
     assert result.code == 0
     first, second, *_ = result.err.splitlines()
     assert first.startswith("lowthread: --profile: [Errno 2]")
+    assert result.err.count("--profile") == 1
     assert re.match(r"lowthread: \d+ waits for locks", second)
 
 

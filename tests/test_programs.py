@@ -95,9 +95,10 @@ def test_watched_it_does_the_same(name, tmp_path):
     options = ["--deadlocks=0.2", "--lock-order", "--dump-signal=USR1", f"--profile={file}"]
     watched = run_lowthread(*options, program, timeout=TIMEOUT, cwd=tmp_path)
     assert (watched.code, watched.out) == (0, without), watched.err
-    # Nothing but the table, which is the last that is told.
+    # Nothing but the table, and where the file is.
     assert re.match(r"lowthread: \d+ waits for locks", watched.err), watched.err
-    assert watched.err.count("lowthread: ") == 1, watched.err
+    assert watched.err.count("lowthread: ") == 2, watched.err
+    assert watched.err.endswith(f"lowthread: --profile: wrote {file}\n"), watched.err
     events = json.loads(file.read_text())["traceEvents"]
     waits = [event for event in events if event["ph"] == "X"]
     assert any(f"{name}.py:" in json.dumps(wait) for wait in waits)

@@ -335,6 +335,10 @@ def test_it_runs_on_lowthread(how, tmp_path):
         (["--children=1", "x.py"], "unknown option --children=1"),
         (["--deadlocks=0", "x.py"], "--deadlocks takes a positive number of seconds, not '0'"),
         (
+            ["--deadlocks=raise,10", "x.py"],
+            "--deadlocks takes seconds, or 'raise', or both as in '2,raise', not 'raise,10'",
+        ),
+        (
             ["--deadlocks=soon", "x.py"],
             "--deadlocks takes a positive number of seconds, not 'soon'",
         ),

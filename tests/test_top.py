@@ -15,6 +15,9 @@ import time
 import pytest
 from conftest import LONG, PYPY, ROOT
 
+import lowthread
+from lowthread._top import _lines
+
 BEGIN = """
 import os, sys, threading, time
 def wait_for_file(path):
@@ -276,6 +279,16 @@ wait_for_file("end")
         assert on.read_all() == 0
     block = on.text[at : on.text.index("\0338", at)]
     assert re.findall(r'"(waiter-\d)" \(0x\w+\), for', block) == [f"waiter-{n}" for n in range(3)]
+
+
+def test_a_lock_that_many_had_in_turn(monkeypatch):
+    owners = tuple((f"t{n}", "b.py:2 in g", 1, 1.0) for n in range(9))
+    times = 9.0, 1.0, 1.0, 1.0
+    place = lowthread.ProfilePlace("a.py:1 in f", (), "lock 0x10", 9, *times, owners, True)
+    profile = lowthread.profile()
+    monkeypatch.setattr(profile, "_so_far", lambda most: ([place], 9, 9.0))
+    [line] = [line for line in _lines(profile) if "a.py:1" in line]
+    assert line.endswith("a.py:1 in f, most held by 9 threads, for lock 0x10")
 
 
 def test_a_terminal_that_becomes_another_size(tmp_path):
