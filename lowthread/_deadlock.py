@@ -49,11 +49,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import FrameType
-    from typing import Any, Literal
+    from typing import Any, Literal, Optional
 
-    # The lines of a thread's stack; where it took what it has, by address; and whether it waits to
-    # be notified.
-    Note = tuple[list[str], dict[int, str], bool]
+    # The lines of a thread's stack; where it took what it has, by address, if it has looked; and
+    # whether it waits to be notified.
+    Note = tuple[list[str], Optional[dict[int, str]], bool]
 
 # As in lowthread/_state.py.
 # pyright: reportUntypedNamedTuple=false
@@ -321,10 +321,11 @@ def _others_first(me: int, mine: Wait, now: int) -> int | None:
 
 def _find(me: int, mine: Wait, now: int) -> Deadlock | None:
     frame = sys._getframe(1)
-    if is_last_thread() or not _may_be_in_one(me, mine, frame):
+    may_be = not is_last_thread() and _may_be_in_one(me, mine, frame)
+    if not native:
+        _note_own(me, mine, frame, may_be)
+    if not may_be:
         return None
-    if not native and _notes.get(me, (0, None))[0] != mine.since:
-        _notes[me] = mine.since, _note_of(frame, mine.lock)
     once = _Graph(me, mine)
     found = _stuck(once, me)
     if found is None:
@@ -376,11 +377,23 @@ def _report(
     )
 
 
-_NO_NOTE: Note = ([], {}, False)
+_NO_NOTE: Note = ([], None, False)
 
 
-def _note_of(frame: FrameType, lock: int) -> Note:
-    return stack_of(frame), taken_in(frame, lock), is_to_be_notified(frame)
+def _note_of(frame: FrameType, lock: int, is_whole: bool = True) -> Note:
+    taken = taken_in(frame, lock) if is_whole else None
+    return stack_of(frame), taken, is_to_be_notified(frame)
+
+
+def _note_own(me: int, mine: Wait, frame: FrameType, may_be: bool) -> None:
+    """Note the caller's stack, once for each wait.
+
+    may_be: whether its wait alone may be in a deadlock. If not, all threads may yet be found to
+    wait, and this be the last look for long; but to look for what it has takes long.
+    """
+    since, (_, taken, _) = _notes.get(me, (None, _NO_NOTE))
+    if since != mine.since or (may_be and taken is None):
+        _notes[me] = mine.since, _note_of(frame, mine.lock, may_be)
 
 
 def _notes_of(waits: list[Wait]) -> dict[int, Note]:
@@ -434,7 +447,7 @@ def _tell(
             yield f", {verb} {'itself' if owner == wait.waiter else thread}"
             noted = where_taken(owner, wait.lock)
             _, taken, is_notified = notes.get(owner, _NO_NOTE)
-            place = f" in {noted}" if noted else taken.get(wait.lock, "")
+            place = f" in {noted}" if noted else (taken or {}).get(wait.lock, "")
             is_probable = not place.startswith(" in")
             if owner == wait.waiter and is_notified:  # of where, nothing need be guessed
                 place = ("" if is_probable else place) + TO_BE_NOTIFIED

@@ -730,6 +730,26 @@ for t in ts: t.join()
             3,
         )
 
+    def test_one_that_has_waited_for_long(self):
+        """It looks again only when it has for twice as long; its stack is told all the same."""
+        text = self.check(
+            """
+import queue
+def main_waits(): queue.Queue().get()
+lock = threading.Lock()
+lock.acquire()
+def waits_later():
+    time.sleep(0.95)  # the next look of the main thread is at 1.6 s
+    lock.acquire()
+start(waits_later)
+main_waits()
+""",
+            2,
+        )
+        assert re.search(r"line \d+, in main_waits\n", text)
+        assert re.search(r"line \d+, in waits_later\n", text)
+        assert "begins" not in text  # as of stacks without the lines of calls
+
     def test_an_executor_that_waits_for_itself(self):
         self.check(
             """
