@@ -3,5 +3,6 @@ int64_t lt_start(void *task, lt_handle *handle, uintptr_t awaited_by, int64_t st
                  const char *name);
 extern "Python" bool lt_run(void *task);
 extern "Python" void lt_wait_over(const lt_wait_done *wait);
-extern "Python" void lt_handlers_off(void);
+extern "Python" bool lt_handlers_off(bool unused);
 extern "Python" void lt_handlers_on(void);
+extern "Python" bool lt_look_for_signals(void);

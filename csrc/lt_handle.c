@@ -192,7 +192,10 @@ int lt_handle_join(lt_handle *h, int64_t since, int64_t deadline, const lt_hooks
     if (state != DONE && lt_handle_ident(h) == lt_ident()) {
         return LT_IS_SELF;
     }
-    lt_subject thread = {.kind = LT_FOR_THREAD, .owner = &h->ident, .checks = true};
+    lt_subject thread = {.kind = LT_FOR_THREAD,
+                         .owner = &h->ident,
+                         .checks = true,
+                         .told = LT_TOLD_OF_INTERRUPTION};
     int verdict = lt_lock_acquire_for(&h->running, &thread, since, deadline, hooks);
     if (verdict != LT_ACQUIRED) {
         return verdict;

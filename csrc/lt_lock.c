@@ -4,7 +4,6 @@
 
 #include "lt_mutex.h"
 #include "lt_park.h"
-#include "lt_record.h"
 
 #include <pthread.h>
 #include <stddef.h>
@@ -479,7 +478,7 @@ static int record(const waiter *me, int verdict) {
                               .since = me->since,
                               .until = until,
                               .verdict = verdict},
-              me->subject.is_told);
+              me->subject.told);
     return verdict;
 }
 

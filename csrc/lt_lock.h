@@ -34,6 +34,7 @@
 
 #include "lowthread.h" /* the types' names, and what acquire and release return */
 
+#include "lt_record.h" /* of what a thread that waits is told */
 #include "lt_thread.h"
 #include "lt_wait.h"
 
@@ -100,7 +101,7 @@ typedef struct {
     /* If it lasts, the caller looks whether the wait can end, and tells of it: lt_check_after(),
      * lt_record_wants_note().  For that it is LT_INTERRUPTED, in any thread. */
     bool checks;
-    bool is_told; /* of its end, and the main thread of its interruption: lt_over */
+    int told; /* of what: see lt_over */
 } lt_subject;
 
 /* The last: a lock of the core's own, of which nobody is told. */

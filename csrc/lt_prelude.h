@@ -21,34 +21,40 @@
 /* PyPy gives up its GIL around every call by itself. */
 #define LT_HOOKS NULL
 #define LT_OVER over
-#define TOLD_IN_C false
+#define TOLD_IN_C LT_TOLD_OF_INTERRUPTION
 
 static bool lt_run(void *task);
 static void lt_wait_over(const lt_wait_done *wait);
-static void lt_handlers_off(void);
+static bool lt_handlers_off(bool unused);
 static void lt_handlers_on(void);
+static bool lt_look_for_signals(void);
 
 /* Calls lt_wait_over() in the main thread, where signal handlers are to run later: what one raises
- * could not get from there to the statement. */
+ * could not get from there to who waits. */
 static void tell_without_handlers(const lt_wait_done *wait) {
     static uintptr_t told; /* the main thread, meanwhile; only that one looks */
     if (told == lt_ident()) {
         lt_wait_over(wait);
         return;
     }
+    if (lt_handlers_off(true)) { /* it fails: the program has them off, or there is no memory */
+        return;
+    }
     told = lt_ident();
-    lt_handlers_off();
     lt_wait_over(wait);
     lt_handlers_on();
     told = 0;
+    /* A signal that came meanwhile is not due yet, which PyPy finds out when Python is entered. */
+    (void)lt_look_for_signals();
 }
 
-/* Tells Python of a wait of a `with` statement that is over. */
+/* Tells Python of a `with` statement's wait that is over, or of one that a handler may end. */
 static void over(const lt_wait_done *wait) {
-    if (wait->verdict != LT_ACQUIRED) {
+    if (wait->verdict == LT_TIMED_OUT) {
         return;
     }
-    if (wait->kind == LT_FOR_RLOCK) { /* now, as a finalizer may take it again */
+    if (wait->verdict == LT_ACQUIRED && wait->kind == LT_FOR_RLOCK) {
+        /* Now, as a finalizer may take it again. */
         lt_rlock_own_once((lt_rlock *)(uintptr_t)wait->lock);
     }
     if (lt_main_ident() == lt_ident()) {
@@ -90,7 +96,7 @@ static int64_t lt_start(void *task, lt_handle *handle, uintptr_t awaited_by, int
 #include "cpython/lt_cpython.h"
 #define LT_HOOKS (&lt_gil_hooks)
 #define LT_OVER lt_note_end
-#define TOLD_IN_C true /* what that needs no Python code for */
+#define TOLD_IN_C LT_TOLD_OF_END /* that needs no Python code */
 
 /* cffi would give up the GIL around every call, even one of five nanoseconds,
  * and then wait for it behind any busy thread.  What sleeps gives it up by
@@ -103,8 +109,8 @@ static int64_t lt_start(void *task, lt_handle *handle, uintptr_t awaited_by, int
 
 #endif
 
-static const lt_subject checked = {.kind = LT_FOR_LOCK, .checks = true, .is_told = TOLD_IN_C};
-static const lt_subject told_over = {.kind = LT_FOR_LOCK, .checks = true, .is_told = true};
+static const lt_subject checked = {.kind = LT_FOR_LOCK, .checks = true, .told = TOLD_IN_C};
+static const lt_subject told_over = {.kind = LT_FOR_LOCK, .checks = true, .told = LT_TOLD_OF_END};
 
 /* Added to the verdict of a wait that is over, if Python is to tell of that: it would take it longer
  * to find out than many a wait. */
@@ -112,7 +118,9 @@ enum { LT_TO_TELL = 64 };
 
 static int with_to_tell(int verdict, int64_t since) {
     bool is_over = verdict == LT_ACQUIRED || verdict == LT_TIMED_OUT;
-    return is_over && !TOLD_IN_C && lt_record_is_long(since) ? verdict + LT_TO_TELL : verdict;
+    return is_over && TOLD_IN_C != LT_TOLD_OF_END && lt_record_is_long(since)
+               ? verdict + LT_TO_TELL
+               : verdict;
 }
 
 static int lt_acquire(lt_lock *lock, int64_t since, int64_t deadline) {
@@ -193,8 +201,8 @@ static bool lt_wait_is(lt_lock *lock, int64_t since, bool expected) {
 }
 
 static bool lt_rwait_is(lt_rlock *r, int64_t since, bool expected) {
-    return (lt_rlock_acquire_for(r, true, true, since, very_long, LT_HOOKS) == LT_ACQUIRED) ==
-           expected;
+    return (lt_rlock_acquire_for(r, true, LT_TOLD_OF_END, since, very_long, LT_HOOKS) ==
+            LT_ACQUIRED) == expected;
 }
 
 static bool lt_release_is(lt_lock *lock, bool expected) {

@@ -63,12 +63,8 @@ static int64_t number(_Atomic int64_t *of) {
 
 static bool is_main(void) { return lt_main_ident() == lt_ident(); }
 
-/* Of the main thread before that is due: it was interrupted, so a signal handler may end the wait. */
 bool lt_record_wants_note(int64_t since) {
     int64_t after = number(&noted_after);
-    if (after != 0 && is_main()) {
-        after = number(&shortest);
-    }
     return lt_is_recording() && after != 0 && lt_now() - since >= after;
 }
 
@@ -105,7 +101,7 @@ static void append(const lt_wait_done *done) {
     }
 }
 
-void lt_record(const lt_wait_done *wait, bool is_told) {
+void lt_record(const lt_wait_done *wait, int told) {
     bool goes_on = wait->verdict == LT_INTERRUPTED;
     int64_t length = wait->until - wait->since;
     lt_mutex_lock(&mutex);
@@ -116,7 +112,8 @@ void lt_record(const lt_wait_done *wait, bool is_told) {
         short_count++;
         short_total += length;
     }
-    lt_over *tell = is_told && is_long && (!goes_on || is_main()) && ring != NULL
+    bool is_to_be_told = goes_on ? told != LT_TOLD_OF_NONE && is_main() : told == LT_TOLD_OF_END;
+    lt_over *tell = is_to_be_told && is_long && ring != NULL
                         ? atomic_load_explicit(&over, memory_order_relaxed)
                         : NULL;
     lt_mutex_unlock(&mutex);

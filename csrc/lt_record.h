@@ -25,8 +25,9 @@ typedef struct lt_wait_done {
 enum { LT_HOLD_ENDS = 100, LT_HOLD_GOES_ON };
 
 /* What is called in a thread whose wait is over, before it is told so: it may have the lock.  In the
- * main thread also when it is interrupted, for then a signal handler may end it. */
+ * main thread also when it is interrupted, for then a signal handler may end it; or only then. */
 typedef void lt_over(const lt_wait_done *wait);
+enum { LT_TOLD_OF_NONE, LT_TOLD_OF_INTERRUPTION, LT_TOLD_OF_END };
 
 typedef struct {
     size_t room; /* for how many */
@@ -47,8 +48,7 @@ void lt_record_end(void);
 bool lt_is_recording(void);
 bool lt_is_recording_holds(void);
 
-/* Whether somebody wants to be told of a wait that goes on, as it has for so long; for `shortest`, in
- * the main thread, where a signal handler may end it. */
+/* Whether somebody wants to be told of a wait that goes on, as it has for so long. */
 bool lt_record_wants_note(int64_t since);
 
 /* When that will be, and again when it has lasted much longer, and so on; LT_FOREVER if nobody
@@ -69,8 +69,8 @@ bool lt_record_is_brief(int64_t length);
  * may not have been one. */
 bool lt_record_is_long(int64_t since);
 
-/* Writes a wait down.  `is_told`: who wants to know is told of it, see lt_over. */
-void lt_record(const lt_wait_done *wait, bool is_told);
+/* Writes a wait down.  `told`: of what the calling thread is told, see lt_over. */
+void lt_record(const lt_wait_done *wait, int told);
 
 /* Of the calling thread, just now; nothing if that was not asked for. */
 void lt_record_hold(uintptr_t lock, int kind, int verdict);

@@ -3,7 +3,7 @@
 
 #include "lt_record.h"
 
-int lt_rlock_acquire_for(lt_rlock *r, bool checks, bool told, int64_t since, int64_t deadline,
+int lt_rlock_acquire_for(lt_rlock *r, bool checks, int told, int64_t since, int64_t deadline,
                          const lt_hooks *hooks) {
     if (lt_rlock_count_of(r, lt_ident()) != 0) {
         return lt_rlock_try(r);

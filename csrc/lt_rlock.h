@@ -21,18 +21,18 @@ struct lt_rlock {
 };
 
 /* For lt_lock_acquire_for(), where what is waited for is the lock in `r`. */
-#define LT_RLOCK_SUBJECT(r, has_checks, told) \
-    ((lt_subject){                            \
-        .kind = LT_FOR_RLOCK, .owner = &(r)->owner, .checks = (has_checks), .is_told = (told)})
+#define LT_RLOCK_SUBJECT(r, has_checks, of) \
+    ((lt_subject){                          \
+        .kind = LT_FOR_RLOCK, .owner = &(r)->owner, .checks = (has_checks), .told = (of)})
 
 /* As lt_lock_acquire(), but at once for the owner, or LT_OVERFLOW: `count` cannot become any
  * larger. */
-int lt_rlock_acquire_for(lt_rlock *r, bool checks, bool told, int64_t since, int64_t deadline,
+int lt_rlock_acquire_for(lt_rlock *r, bool checks, int told, int64_t since, int64_t deadline,
                          const lt_hooks *hooks);
 
 static inline int lt_rlock_acquire(lt_rlock *r, int64_t since, int64_t deadline,
                                    const lt_hooks *hooks) {
-    return lt_rlock_acquire_for(r, false, false, since, deadline, hooks);
+    return lt_rlock_acquire_for(r, false, LT_TOLD_OF_NONE, since, deadline, hooks);
 }
 
 /* As lt_rlock_release(), and tells of it when others can have it: lt_record_hold(). */

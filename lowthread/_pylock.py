@@ -13,7 +13,7 @@ from lowthread._hooks import report_unraisable
 from lowthread._load import PYPY, check_signals, ffi, lib
 from lowthread._never import LAST_WAIT as _LAST_WAIT
 from lowthread._never import abandoned, is_last_thread, too_late_for
-from lowthread._with import Enter, Exit, get_attribute
+from lowthread._with import Enter, Exit, Step, get_attribute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -141,12 +141,17 @@ if PYPY:
 
     @ffi.def_extern(onerror=_leave_untold)
     def lt_wait_over(done: WaitDone) -> None:
-        """Tell of a `with` statement's wait that is over."""
+        """Tell of a `with` statement's wait that is over, or of one that a handler may end."""
         note(done.lock, done.kind, done.since, done)
 
-    # No Python code, in which a handler could run.
-    ffi.def_extern("lt_handlers_off")(_threads._signals_exit)
+    def _as_it_is(*_: object) -> None:
+        pass
+
+    # Of builtins, since a handler could run in Python code. The first returns whether it fails.
+    _off = (Step(_threads._signals_exit),).__contains__
+    ffi.def_extern("lt_handlers_off", error=True, onerror=_as_it_is)(_off)
     ffi.def_extern("lt_handlers_on")(_threads._signals_enter)
+    ffi.def_extern("lt_look_for_signals")(bool)
 
 
 def refuse_if_abandoned(

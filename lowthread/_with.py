@@ -48,7 +48,7 @@ _leave = leave or MethodType(MethodType(Struct("????").pack_into, bytearray(4)),
 _get = object.__getattribute__
 
 
-class _Step:
+class Step:
     """Something that is compared with True by a function."""
 
     __slots__ = ("__eq__",)
@@ -88,7 +88,7 @@ class _Wait:
             MethodType(_prepare_again, self.enter), self.lock
         )  # without a cycle
         again = MethodType(again, since)
-        steps = cycle((_Step(wait), _Step(again)))
+        steps = cycle((Step(wait), Step(again)))
         self.__eq__ = MethodType(contains, steps)  # type: ignore[method-assign]  # a slot
         return False
 
@@ -129,8 +129,8 @@ class Enter:
         if lock is None:
             return self.method
         wait = _Wait(self, lock)
-        take = _Step(MethodType(self.take, self.cell_of(lock)))
-        return MethodType((take, _Step(wait.prepare), wait).__contains__, True)
+        take = Step(MethodType(self.take, self.cell_of(lock)))
+        return MethodType((take, Step(wait.prepare), wait).__contains__, True)
 
 
 class TellingEnter(Enter):
@@ -150,7 +150,7 @@ class TellingEnter(Enter):
             return self.method
         wait = _Wait(self, lock)
         tell, take = MethodType(self.tell, lock), MethodType(self.take, self.cell_of(lock))
-        steps = _Step(tell), _Step(take), _Step(wait.prepare), wait
+        steps = Step(tell), Step(take), Step(wait.prepare), wait
         return MethodType(steps.__contains__, True)
 
 
@@ -180,7 +180,7 @@ class Exit:
     def __get__(self, lock: Any, cls: type | None = None) -> Callable[..., None]:
         if lock is None:
             return self.method
-        steps = _Step(MethodType(self.release, self.cell_of(lock))), _Step(self.complain)
+        steps = Step(MethodType(self.release, self.cell_of(lock))), Step(self.complain)
         return MethodType(_leave, _Truth(MethodType(steps.__contains__, True)))
 
 

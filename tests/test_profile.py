@@ -568,7 +568,7 @@ assert [w.taken for w in p.waits] == [False, False], p.waits
 OVER = """
 import lowthread, signal, sys, time
 import lowthread._profile
-lowthread._profile.NOTED_AFTER = 10**15  # but for the main thread, only those that are over
+lowthread._profile.NOTED_AFTER = 10**15  # only those that are over, or interrupted
 
 def busy(seconds):
     end = time.monotonic() + seconds
@@ -606,15 +606,14 @@ def enter(lock):
         raise AssertionError("in the body")
 """
 
+#: And that go on, too.
+SOON = OVER.replace("lowthread._profile.NOTED_AFTER", "_")
+
 
 @pytest.mark.parametrize("kind", ["lock", "RLock"])
-@pytest.mark.parametrize("way", ["acquires", "enters"])
+@pytest.mark.parametrize("way", ["acquires", "enters", "joins"])
 def test_the_place_of_a_wait_that_a_handler_ends_where_most_are_brief(kind, way):
-    """They are noted late, and after a signal nothing but the handler may run.
-
-    On PyPy they are not, and it only is not to come while one is noted, which takes Python code.
-    """
-    after, times = (0.2, 5) if PYPY else (0.003, 20)
+    """They are noted late, and after a signal nothing but the handler may run."""
     script = f"""
 import lowthread, signal, time
 import lowthread._profile as module
@@ -631,17 +630,18 @@ def holds():
 def acquires(): lock.acquire()
 def enters():
     with lock: pass
+def joins(): thread.join()
 is_taken.acquire()
 may_end.acquire()
 thread = lowthread.start(holds)
 is_taken.acquire()
 ended = []
-while len(ended) < {times}:
+while len(ended) < 20:
     with lowthread.profile() as p:
         for _ in range(8): lock.acquire(timeout=0.0001)
         begin = time.monotonic()
         try:
-            signal.setitimer(signal.ITIMER_REAL, {after})
+            signal.setitimer(signal.ITIMER_REAL, 0.003)
             {way}()
         except Raised:
             pass
@@ -696,7 +696,7 @@ assert is_pypy or wait.owner_place.endswith("in holds"), wait
 def test_the_owner_of_a_wait_that_no_handler_ends_is_one():
     """Of the main thread's wait for a Condition's RLock: not one's name and another's ident."""
     script = """
-import lowthread, time
+import lowthread, sys, time
 lowthread.install()
 from threading import Condition, Thread
 r = lowthread.RLock()
@@ -721,7 +721,9 @@ with lowthread.profile() as p:
     for thread in threads: thread.join()
 pairs = [(ident, name) for sums in p._sums for ident, name, _ in sums.owners if ident in names]
 assert {"first"} <= {name for _, name in pairs}, pairs
-assert all(names[ident] == name for ident, name in pairs), (names, pairs)
+# On PyPy, who joins `looks` asks for its name later, and it may have none by then.
+is_gone = sys.implementation.name == "pypy" and (threads[2].ident, None) in pairs
+assert all(names[i] == name for i, name in pairs if not (is_gone and name is None)), (names, pairs)
 """
     run_script(script).ok()
 
@@ -748,7 +750,7 @@ assert len(wheres) == 1 and wheres[0].endswith("in waits"), p.waits
 def test_the_place_of_a_wait_that_is_over():
     """One is so before its thread has the GIL to note it, while others have that."""
     script = (
-        OVER.replace("lowthread._profile.NOTED_AFTER", "_")
+        SOON
         + """
 lock, r = lowthread.allocate_lock(), lowthread.RLock()
 first, never = lowthread.allocate_lock(), lowthread.allocate_lock()
@@ -806,7 +808,7 @@ assert lock.acquire(False)
 lock.release()
 assert not lock.locked()
 """
-    run_script(OVER + script).ok()
+    run_script(SOON + script).ok()
 
 
 def test_a_handler_that_raises_in_the_note_of_a_wait_in_vain():
@@ -825,7 +827,7 @@ with lowthread.profile() as p:
         raise AssertionError(wait)
 assert lock.locked()
 """
-    run_script(OVER + script).ok()
+    run_script(SOON + script).ok()
 
 
 @pytest.mark.skipif(not PYPY, reason="no Python code runs then")
@@ -1034,7 +1036,7 @@ def contend(do):
 def in_end(p, do):
     def spy(address, kind, since, done=None):
         note(address, kind, since, done)
-        if done is not None:
+        if done is not None and done.verdict == lowthread._load.lib.LT_ACQUIRED:
             do()
     [note] = profilers
     profilers[:] = [spy]
@@ -1057,6 +1059,8 @@ def handler(*_):
 signal.signal(signal.SIGUSR1, handler)
 def signals():
     global is_telling, sent
+    if sent > len(handled):  # two that are due are one
+        return
     is_telling = True
     sent += 1
     signal.raise_signal(signal.SIGUSR1)
@@ -1075,6 +1079,71 @@ with lowthread.profile() as p:
             raised += 1
 assert raised > 150 and handled == [False] * sent and raised == sent, (raised, sent, handled)
 assert not any("somewhere" in place.where for place in p.places), p.places
+"""
+    run_script(OVER + BRIEFLY + script).ok()
+
+
+@pytest.mark.skipif(not PYPY, reason="no Python code runs then")
+def test_what_a_signal_does_meanwhile_is_done_before_the_main_thread_blocks():
+    """In compiled code too, where PyPy takes the GIL again without a look for signals."""
+    script = """
+import os, pypyjit
+pypyjit.set_param("threshold=13,function_threshold=17,trace_eagerness=5")
+kind, is_last = "lock", False
+reads, writes = os.pipe()
+signal.signal(signal.SIGUSR1, lambda *_: os.write(writes, b"."))
+def signals():
+    if is_last:
+        signal.raise_signal(signal.SIGUSR1)
+        for _ in range(300):
+            pass
+lock, go, has = lowthread.lock(), lowthread.lock(), 0
+go.acquire()
+def holder():
+    global has
+    for _ in range(150):
+        go.acquire()
+        lock.acquire()
+        has += 1
+        let_in(lock)
+def waits():
+    global is_last
+    for turn in range(150):
+        is_last = turn == 149
+        go.release()
+        while has <= turn:
+            pass
+        with lock:
+            pass
+    return os.read(reads, 1)
+with lowthread.profile() as p:
+    in_end(p, signals)
+    thread = lowthread.start(holder)
+    assert waits() == b"."
+    assert thread.join(60)
+"""
+    run_script(OVER + BRIEFLY + script).ok()
+
+
+@pytest.mark.skipif(not PYPY, reason="no Python code runs then")
+def test_handlers_that_a_program_has_off_stay_off():
+    """No wait is told of then, either; nor is anything said of that."""
+    script = """
+from __pypy__.thread import signals_enabled
+kind, handled, told = "lock", [], []
+signal.signal(signal.SIGUSR1, lambda *_: handled.append(1))
+with lowthread.profile() as p:
+    in_end(p, lambda: told.append(1))
+    while not told:
+        contend(lambda lock: None)
+    signals_enabled.__exit__(None, None, None)
+    signal.raise_signal(signal.SIGUSR1)
+    for _ in range(10):
+        contend(lambda lock: None)
+    assert not handled
+    signals_enabled.__enter__()
+    while not handled:
+        time.sleep(0.001)
 """
     run_script(OVER + BRIEFLY + script).ok()
 
@@ -1117,9 +1186,7 @@ with lowthread.profile() as p:
 assert any("in enters" in place.where for place in p.places), p.places
 """
     script = "hold_for = hold\n" + script.replace("hold_for(lock, 0.02)", "hold_for(lock)")
-    before = OVER.replace("lowthread._profile.NOTED_AFTER", "_").replace(
-        "sleep(0.1)", "sleep(0.02)"
-    )
+    before = SOON.replace("sleep(0.1)", "sleep(0.02)")
     run_script(before + script).ok()
 
 
@@ -1159,7 +1226,7 @@ with lowthread.profile() as p:
 [wait] = [w for w in p.waits if w.lock == lowthread.addressof(lock)]
 assert wait.owner == "holder", wait
 """
-    run_script(OVER.replace("lowthread._profile.NOTED_AFTER", "_") + script).ok()
+    run_script(SOON + script).ok()
 
 
 @pytest.mark.parametrize("holds", [False, True])
@@ -1552,7 +1619,7 @@ with lowthread.profile() as p:
 first = [place for place in p.places if not place.is_contended][0]
 assert first.owners[0][0] == "sleeper", p.places
 """
-    run_script(OVER.replace("lowthread._profile.NOTED_AFTER", "_") + script).ok()
+    run_script(SOON + script).ok()
 
 
 def test_the_name_of_an_owner_that_is_gone_when_waits_are_taken_in():
@@ -1581,9 +1648,7 @@ assert (wait.owner, wait.name) == ("holds it", NAME), p.waits
 assert wait.thread.startswith("thread 0x")
 """
     # On PyPy, an owner's name is learned while one waits for it.
-    run_script(
-        (OVER.replace("lowthread._profile.NOTED_AFTER", "_") if PYPY else OVER) + script
-    ).ok()
+    run_script((SOON if PYPY else OVER) + script).ok()
 
 
 @pytest.mark.skipif(PYPY, reason="there, to take them in follows a wait")
@@ -1697,7 +1762,7 @@ with lowthread.profile() as p:
     assert left
 assert sum(place.waits for place in p.places) >= 5 + len(left), (p.places, left)
 """
-    run_script(OVER.replace("lowthread._profile.NOTED_AFTER", "_") + script).ok()
+    run_script(SOON + script).ok()
 
 
 def test_a_profile_that_is_ended_while_it_takes_waits_in():

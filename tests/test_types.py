@@ -255,7 +255,14 @@ class TestNative:
 
 FFI = stub("_ffi")
 LIB = defined(FFI["_Lib"][0].body)
-ON_PYPY = {"lt_start", "lt_run", "lt_wait_over", "lt_handlers_off", "lt_handlers_on"}
+ON_PYPY = {
+    "lt_start",
+    "lt_run",
+    "lt_wait_over",
+    "lt_handlers_off",
+    "lt_handlers_on",
+    "lt_look_for_signals",
+}
 
 # What the types of C are in the stub.
 IN_PYTHON = {

@@ -294,9 +294,9 @@ int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how) {
         bool may_change = !lt_lock_is_held(lock) || (how & LT_IS_SENTINEL);
         deadline = since + (may_change ? 2 * lt_lock_lapse_ns : 0);
     }
-    lt_subject subject = {.kind = LT_FOR_LOCK, .checks = checks, .is_told = true};
+    lt_subject subject = {.kind = LT_FOR_LOCK, .checks = checks, .told = LT_TOLD_OF_END};
     if (how & LT_IS_RLOCK) {
-        subject = LT_RLOCK_SUBJECT((lt_rlock *)lock, checks, true);
+        subject = LT_RLOCK_SUBJECT((lt_rlock *)lock, checks, LT_TOLD_OF_END);
     }
     for (;;) {
         switch (lt_lock_acquire_for(lock, &subject, since, deadline, &lt_gil_hooks)) {

@@ -19,7 +19,7 @@ static bool begin(size_t room, int64_t shortest, bool holds) {
 
 static void write_down(uint64_t from, uint64_t to) {
     for (uint64_t i = from; i < to; i++) {
-        lt_record(&(lt_wait_done){.lock = i}, false);
+        lt_record(&(lt_wait_done){.lock = i}, LT_TOLD_OF_NONE);
     }
 }
 
@@ -93,14 +93,18 @@ static void a_wait_is_written_down(void) {
 static void short_waits_are_counted(void) {
     CHECK(begin(ROOM, 10, false));
     for (int i = 0; i < 3; i++) {
-        lt_record(&(lt_wait_done){.since = 100, .until = 107, .verdict = LT_ACQUIRED}, false);
+        lt_record(&(lt_wait_done){.since = 100, .until = 107, .verdict = LT_ACQUIRED},
+                  LT_TOLD_OF_NONE);
     }
-    lt_record(&(lt_wait_done){.since = 100, .until = 110, .verdict = LT_ACQUIRED}, false);
+    lt_record(&(lt_wait_done){.since = 100, .until = 110, .verdict = LT_ACQUIRED},
+              LT_TOLD_OF_NONE);
     CHECK(lt_recorded() == 1);
     /* One that is interrupted goes on, and counts when it is over. */
-    lt_record(&(lt_wait_done){.since = 100, .until = 101, .verdict = LT_INTERRUPTED}, false);
+    lt_record(&(lt_wait_done){.since = 100, .until = 101, .verdict = LT_INTERRUPTED},
+              LT_TOLD_OF_NONE);
     CHECK(lt_recorded() == 1);
-    lt_record(&(lt_wait_done){.since = 100, .until = 110, .verdict = LT_INTERRUPTED}, false);
+    lt_record(&(lt_wait_done){.since = 100, .until = 110, .verdict = LT_INTERRUPTED},
+              LT_TOLD_OF_NONE);
     CHECK(lt_recorded() == 2);
     int64_t numbers[2];
     lt_record_short(numbers);
@@ -156,23 +160,6 @@ static void who_is_noted_late_is_noted_no_later(void) {
     CHECK(!lt_record_may_be_later());
     join(spawn(sees_that_no_note_is_later, &noted_after));
     sees_that_no_note_is_later(&noted_after);
-    lt_record_end();
-}
-
-static void *wants_a_note(void *lasted) {
-    return (void *)(intptr_t)lt_record_wants_note(lt_now() - *(int64_t *)lasted);
-}
-
-/* If it comes back for its signals, which may end its wait before that is due. */
-static void the_main_thread_is_noted_before_that(void) {
-    lt_main_here();
-    CHECK(lt_record_begin(
-        &(lt_record_how){.room = ROOM, .shortest = 100 * MS, .noted_after = 5000 * MS}));
-    int64_t short_one = MS, long_one = 200 * MS, longer = 6000 * MS;
-    void *wants;
-    CHECK(pthread_join(spawn(wants_a_note, &long_one), &wants) == 0 && wants == NULL);
-    CHECK(pthread_join(spawn(wants_a_note, &longer), &wants) == 0 && wants != NULL);
-    CHECK(wants_a_note(&short_one) == NULL && wants_a_note(&long_one) != NULL);
     lt_record_end();
 }
 
@@ -301,9 +288,9 @@ static void is_over(const lt_wait_done *wait) {
 }
 
 /* Waits for a lock that is released after 10 ms, or for 20 ms for one that is not. */
-static int wait_for(bool is_released, bool is_told) {
+static int wait_for(bool is_released, int told) {
     static lt_lock lock;
-    lt_subject subject = {.kind = LT_FOR_LOCK, .checks = true, .is_told = is_told};
+    lt_subject subject = {.kind = LT_FOR_LOCK, .checks = true, .told = told};
     acquire(&lock);
     told_of = told_early = 0;
     pthread_t thread = spawn(is_released ? releases_later : does_nothing, &lock);
@@ -322,18 +309,20 @@ static int wait_for(bool is_released, bool is_told) {
 
 static void who_asked_for_it_is_told_of_the_end(void) {
     CHECK(lt_record_begin(&(lt_record_how){.room = ROOM, .shortest = MS, .over = is_over}));
-    CHECK(wait_for(true, true) == LT_ACQUIRED && told_of == 1);
-    CHECK(wait_for(false, true) == LT_TIMED_OUT && told_of == 1);
-    CHECK(wait_for(true, false) == LT_ACQUIRED && told_of + told_early == 0);
+    CHECK(wait_for(true, LT_TOLD_OF_END) == LT_ACQUIRED && told_of == 1);
+    CHECK(wait_for(false, LT_TOLD_OF_END) == LT_TIMED_OUT && told_of == 1);
+    CHECK(wait_for(true, LT_TOLD_OF_INTERRUPTION) == LT_ACQUIRED && told_of == 0);
+    CHECK(wait_for(true, LT_TOLD_OF_NONE) == LT_ACQUIRED && told_of + told_early == 0);
     CHECK(
         lt_record_begin(&(lt_record_how){.room = ROOM, .shortest = 10000 * MS, .over = is_over}));
-    CHECK(wait_for(true, true) == LT_ACQUIRED && told_of + told_early == 0); /* it is short */
+    CHECK(wait_for(true, LT_TOLD_OF_END) == LT_ACQUIRED &&
+          told_of + told_early == 0); /* it is short */
     lt_record_end();
-    CHECK(wait_for(true, true) == LT_ACQUIRED && told_of + told_early == 0);
+    CHECK(wait_for(true, LT_TOLD_OF_END) == LT_ACQUIRED && told_of + told_early == 0);
 }
 
 static void *is_interrupted_to_be_noted(void *lock) {
-    lt_subject subject = {.kind = LT_FOR_LOCK, .checks = true, .is_told = true};
+    lt_subject subject = {.kind = LT_FOR_LOCK, .checks = true, .told = LT_TOLD_OF_INTERRUPTION};
     int64_t since = lt_now();
     CHECK(lt_lock_acquire_for(lock, &subject, since, LT_FOREVER, NULL) == LT_INTERRUPTED);
     return NULL;
@@ -376,7 +365,7 @@ static atomic_bool has_ended;
 static void *writes(void *unused) {
     (void)unused;
     while (!atomic_load(&has_ended)) {
-        lt_record(&(lt_wait_done){.lock = 7, .until = 7}, false);
+        lt_record(&(lt_wait_done){.lock = 7, .until = 7}, LT_TOLD_OF_NONE);
     }
     return NULL;
 }
@@ -474,7 +463,6 @@ int main(void) {
     RUN(a_note_is_wanted_when_it_is_not_short_any_more);
     RUN(who_waits_briefly_most_often_is_noted_later);
     RUN(who_is_noted_late_is_noted_no_later);
-    RUN(the_main_thread_is_noted_before_that);
     RUN(a_wait_that_goes_on_is_interrupted_for_that);
     RUN(how_long_waits_last_is_learnt);
     RUN(brief_waits_are_of_one_lock_and_without_a_timeout);
