@@ -32,20 +32,14 @@ static bool lt_look_for_signals(void);
 /* Calls lt_wait_over() in the main thread, where signal handlers are to run later: what one raises
  * could not get from there to who waits. */
 static void tell_without_handlers(const lt_wait_done *wait) {
-    static uintptr_t told; /* the main thread, meanwhile; only that one looks */
-    if (told == lt_ident()) {
-        lt_wait_over(wait);
-        return;
-    }
-    if (lt_handlers_off(true)) { /* it fails: the program has them off, or there is no memory */
-        return;
-    }
-    told = lt_ident();
+    /* It fails where they are off: the program has them so, or this is within such a call. */
+    bool were_on = !lt_handlers_off(true);
     lt_wait_over(wait);
-    lt_handlers_on();
-    told = 0;
-    /* A signal that came meanwhile is not due yet, which PyPy finds out when Python is entered. */
-    (void)lt_look_for_signals();
+    if (were_on) {
+        lt_handlers_on();
+        /* If a signal has come meanwhile, PyPy finds it due when Python is entered. */
+        (void)lt_look_for_signals();
+    }
 }
 
 /* Tells Python of a `with` statement's wait that is over, or of one that a handler may end. */

@@ -30,10 +30,12 @@ from lowthread._state import (
     TO_BE_NOTIFIED,
     Owner,
     Wait,
+    calls_of,
     frames_of_others,
     holders_of,
     idents_of,
     is_lost,
+    lines_of,
     name_of_lock,
     names_of_threads,
     owner_of,
@@ -41,19 +43,19 @@ from lowthread._state import (
     say_lock,
     say_thread,
     seen_waits,
-    stack_of,
 )
 from lowthread._taken import import_now, is_taken_again, is_to_be_notified, taken_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from traceback import StackSummary
     from types import FrameType
     from typing import Any, Literal, Optional
 
-    # The lines of a thread's stack; where it took what it has, by address, if it has looked; and
+    # A thread's stack; where it took what it has, by address, if it has looked; and
     # whether it waits to be notified.
-    Note = tuple[list[str], Optional[dict[int, str]], bool]
+    Note = tuple[StackSummary, Optional[dict[int, str]], bool]
 
 # As in lowthread/_state.py.
 # pyright: reportUntypedNamedTuple=false
@@ -377,12 +379,9 @@ def _report(
     )
 
 
-_NO_NOTE: Note = ([], None, False)
-
-
 def _note_of(frame: FrameType, lock: int, is_whole: bool = True) -> Note:
     taken = taken_in(frame, lock) if is_whole else None
-    return stack_of(frame), taken, is_to_be_notified(frame)
+    return calls_of(frame), taken, is_to_be_notified(frame)
 
 
 def _note_own(me: int, mine: Wait, frame: FrameType, may_be: bool) -> None:
@@ -391,8 +390,8 @@ def _note_own(me: int, mine: Wait, frame: FrameType, may_be: bool) -> None:
     may_be: whether its wait alone may be in a deadlock. If not, all threads may yet be found to
     wait, and this be the last look for long; but to look for what it has takes long.
     """
-    since, (_, taken, _) = _notes.get(me, (None, _NO_NOTE))
-    if since != mine.since or (may_be and taken is None):
+    since, note = _notes.get(me, (None, None))
+    if note is None or since != mine.since or (may_be and note[1] is None):
         _notes[me] = mine.since, _note_of(frame, mine.lock, may_be)
 
 
@@ -446,7 +445,7 @@ def _tell(
             thread = f"thread {say_thread(owner, names.get(owner))}"
             yield f", {verb} {'itself' if owner == wait.waiter else thread}"
             noted = where_taken(owner, wait.lock)
-            _, taken, is_notified = notes.get(owner, _NO_NOTE)
+            _, taken, is_notified = notes.get(owner, (None, None, False))
             place = f" in {noted}" if noted else (taken or {}).get(wait.lock, "")
             is_probable = not place.startswith(" in")
             if owner == wait.waiter and is_notified:  # of where, nothing need be guessed
@@ -465,7 +464,7 @@ def _tell(
         yield f"Thread {say_thread(wait.waiter, names.get(wait.waiter))}"
         if wait.waiter in notes:
             yield " (most recent call last):\n"
-            yield from notes[wait.waiter][0]
+            yield from lines_of(notes[wait.waiter][0])
         elif wait.waiter in rough:
             yield ROUGH
             yield from rough[wait.waiter]

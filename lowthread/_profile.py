@@ -146,7 +146,7 @@ def hear_nothing() -> None:
 
 
 # Of what has not been noted.
-_SOMEWHERE = "somewhere (in native code)"
+_SOMEWHERE = f"somewhere (in native code{', or a main thread' if PYPY else ''})"
 
 # Who waits for others: where a wait is told of is who called them.
 _THREADING = os.sep + "threading.py"
@@ -225,10 +225,12 @@ class Profile:
     __module__ = "lowthread"
 
     def __init__(self, file: Any = None, holds: bool = False) -> None:
-        self._file = None if file is None else os.fspath(file)
-        self._save = _saver(self._file) if self._file is not None else None
-        if self._file is not None:  # before there is a profile to be lost
-            _refuse_unwritable(self._file)
+        self._file = self._save = None
+        if file is not None:
+            _saver(os.fspath(file))
+            _refuse_unwritable(os.fspath(file))  # before there is a profile to be lost
+            self._file = os.path.abspath(file)  # the program may go to another folder
+            self._save = _saver(self._file)
         self.command = " ".join(getattr(sys, "argv", None) or [""])
         self.begin = self.end = _now() / 1e9
         self.waits: list[ProfileWait] = []

@@ -140,14 +140,14 @@ def _profiling(
     except (ValueError, OSError) as error:
         _refuse(f"--profile: {error}")
     profile.command = command
-    return [partial(_begin_profile, profile, file or None, top)]
+    return [partial(_begin_profile, profile, top)]
 
 
-def _begin_profile(profile: Profile, file: str | None, seconds: float | None) -> None:
+def _begin_profile(profile: Profile, seconds: float | None) -> None:
     """Begin a profile, and to show it if there are seconds; it ends when the program does."""
     top = None if seconds is None else Top(profile, seconds)
-    atexit.register(_end, profile, file, top, _stderr())
     profile.start()
+    atexit.register(_end, profile, top, _stderr())
     if top is not None:
         top.start()
 
@@ -206,25 +206,18 @@ def _take_no_value(option: str, value: str) -> None:
         _refuse(f"{option} takes no value")
 
 
-def _end(
-    profile: Profile,
-    file: str | None,
-    top: Top | None,
-    stderr: KeptStderr,
-    pid: int = os.getpid(),
-) -> None:
+def _end(profile: Profile, top: Top | None, stderr: KeptStderr, pid: int = os.getpid()) -> None:
     """End a profile and print it; but not in a child of a fork, which is not in it."""
     if pid == os.getpid():
         if top is not None:
             top.stop()
+        wrote = f"lowthread: --profile: wrote {profile._file}\n" if profile._file else ""
         try:
             profile.stop()
         except OSError as error:  # the file could not be written, and the rest is there
             stderr.write(f"lowthread: --profile: {error}\n")
-            file = None
-        stderr.write(profile.table())
-        if file is not None:
-            stderr.write(f"lowthread: --profile: wrote {file}\n")
+            wrote = ""
+        stderr.write(profile.table() + wrote)
 
 
 def _signal(option: str, value: str) -> int:

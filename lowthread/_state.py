@@ -26,6 +26,7 @@ from lowthread._threadlocal import threads_of_ours
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
+    from traceback import StackSummary
     from types import FrameType
     from typing import Any, Protocol
 
@@ -383,6 +384,11 @@ def stack_of(frame: FrameType | None) -> list[str]:
 
     Nor is told how the program, or the thread's function, has come to run.
     """
+    return lines_of(calls_of(frame))
+
+
+def calls_of(frame: FrameType | None) -> StackSummary:
+    """Return a stack of which no source has been read yet, and which keeps no variables."""
     import traceback
 
     while frame is not None and frame.f_code.co_filename.startswith(HERE):
@@ -392,16 +398,25 @@ def stack_of(frame: FrameType | None) -> list[str]:
         calls.append((frame, frame.f_lineno))
         frame = frame.f_back
     try:
-        stack = traceback.StackSummary.extract(iter(calls))
-        stack.reverse()
-        return stack.format()
+        stack = traceback.StackSummary.extract(iter(calls), lookup_lines=False)
+    except Exception as error:  # of the program's own loader, when it was asked for how to ask it
+        if is_of_a_handler(error):
+            raise
+        stack = traceback.StackSummary.from_list(
+            [(call.f_code.co_filename, line, call.f_code.co_name, None) for call, line in calls]
+        )
+    stack.reverse()
+    return stack
+
+
+def lines_of(calls: StackSummary) -> list[str]:
+    """Return the lines that tell of a stack."""
+    try:
+        return calls.format()
     except Exception as error:  # of the program's own loader, when it was asked for the source
         if is_of_a_handler(error):
             raise
-        return [
-            f'  File "{call.f_code.co_filename}", line {line}, in {call.f_code.co_name}\n'
-            for call, line in calls[::-1]
-        ]
+        return [f'  File "{c.filename}", line {c.lineno}, in {c.name}\n' for c in calls]
 
 
 def _describe() -> Iterator[str]:

@@ -17,9 +17,9 @@ enum {
 
 const char lt_note_ends_doc[] =
     "note_ends(into, /)\n--\n\n"
-    "Has waits of this interpreter that are recorded and not short noted in `into` when they are\n"
-    "over, and those of the main thread when they are interrupted; or not any more, if that is\n"
-    "None. It is a tuple of\n"
+    "Has waits of this interpreter for locks that are recorded and not short noted in `into` when\n"
+    "they are over, and all those of the main thread when they are interrupted; or not any more, if\n"
+    "that is None. It is a tuple of\n"
     "codes: a dict, by address, of the code of their calls\n"
     "ends: a dict, by bytes, of the names of the lock, of who waited and of who has the lock, as far\n"
     "as `threading` has one: a str of 1 if it is over, else 0, and their lengths, each -1 if there is\n"
