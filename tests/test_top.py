@@ -410,7 +410,9 @@ for _ in range(20): lock.acquire(timeout=0.02)
     )
     process = run(script, tmp_path, *options)
     assert process.returncode == 0, process.stderr
-    table = process.stderr.rpartition("lowthread: ")[2]
+    table, _, wrote = process.stderr.partition("lowthread: --profile: ")
+    assert wrote == (f"wrote {tmp_path / 'p.json'}\n" if len(options) > 1 else "")
+    table = table.rpartition("lowthread: ")[2]
     assert table.startswith("0 waits for locks")
     assert "and 20 waits to be notified" in table
     assert process.stderr.count("waits for locks") == 1
