@@ -44,9 +44,6 @@ static void tell_without_handlers(const lt_wait_done *wait) {
 
 /* Tells Python of a `with` statement's wait that is over, or of one that a handler may end. */
 static void over(const lt_wait_done *wait) {
-    if (wait->verdict == LT_TIMED_OUT) {
-        return;
-    }
     if (wait->verdict == LT_ACQUIRED && wait->kind == LT_FOR_RLOCK) {
         /* Now, as a finalizer may take it again. */
         lt_rlock_own_once((lt_rlock *)(uintptr_t)wait->lock);

@@ -30,7 +30,6 @@ from lowthread._state import (
     TO_BE_NOTIFIED,
     Owner,
     Wait,
-    calls_of,
     frames_of_others,
     holders_of,
     idents_of,
@@ -43,6 +42,7 @@ from lowthread._state import (
     say_lock,
     say_thread,
     seen_waits,
+    summary_of,
 )
 from lowthread._taken import import_now, is_taken_again, is_to_be_notified, taken_in
 
@@ -381,7 +381,7 @@ def _report(
 
 def _note_of(frame: FrameType, lock: int, is_whole: bool = True) -> Note:
     taken = taken_in(frame, lock) if is_whole else None
-    return calls_of(frame), taken, is_to_be_notified(frame)
+    return summary_of(frame), taken, is_to_be_notified(frame)
 
 
 def _note_own(me: int, mine: Wait, frame: FrameType, may_be: bool) -> None:

@@ -225,12 +225,11 @@ class Profile:
     __module__ = "lowthread"
 
     def __init__(self, file: Any = None, holds: bool = False) -> None:
-        self._file = self._save = None
+        self._file = None
         if file is not None:
             _saver(os.fspath(file))
             _refuse_unwritable(os.fspath(file))  # before there is a profile to be lost
             self._file = os.path.abspath(file)  # the program may go to another folder
-            self._save = _saver(self._file)
         self.command = " ".join(getattr(sys, "argv", None) or [""])
         self.begin = self.end = _now() / 1e9
         self.waits: list[ProfileWait] = []
@@ -323,8 +322,8 @@ class Profile:
         self._begun.clear()
         self._early.clear()
         self._finish()
-        if self._save is not None:
-            self._save(self)
+        if self._file is not None:
+            self.save(self._file)
 
     def _take_last(self) -> None:
         self._take()

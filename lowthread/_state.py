@@ -384,10 +384,10 @@ def stack_of(frame: FrameType | None) -> list[str]:
 
     Nor is told how the program, or the thread's function, has come to run.
     """
-    return lines_of(calls_of(frame))
+    return lines_of(summary_of(frame))
 
 
-def calls_of(frame: FrameType | None) -> StackSummary:
+def summary_of(frame: FrameType | None) -> StackSummary:
     """Return a stack of which no source has been read yet, and which keeps no variables."""
     import traceback
 
@@ -409,14 +409,14 @@ def calls_of(frame: FrameType | None) -> StackSummary:
     return stack
 
 
-def lines_of(calls: StackSummary) -> list[str]:
+def lines_of(stack: StackSummary) -> list[str]:
     """Return the lines that tell of a stack."""
     try:
-        return calls.format()
+        return stack.format()
     except Exception as error:  # of the program's own loader, when it was asked for the source
         if is_of_a_handler(error):
             raise
-        return [f'  File "{c.filename}", line {c.lineno}, in {c.name}\n' for c in calls]
+        return [f'  File "{c.filename}", line {c.lineno}, in {c.name}\n' for c in stack]
 
 
 def _describe() -> Iterator[str]:

@@ -1447,12 +1447,68 @@ os._exit(0)
     assert "Exception ignored in detect_deadlocks()" in text
 
 
-def test_what_fails_in_the_program_s_own_loader_has_it_told_without_the_source():
-    """It is asked for a line of the source, and is no signal handler."""
-    text = said(
+def test_where_one_took_it_that_was_in_no_deadlock_at_its_first_look(tmp_path):
+    """It looks for that when all threads wait, though it has noted its stack before."""
+    script = """
+import lowthread
+lowthread.install()
+import os, queue, threading, time
+looks, find = [], lowthread._deadlock._find
+def spy(*args):
+    looks.append(find(*args))
+    return looks[-1]
+lowthread._deadlock._find = spy
+def tell(found):
+    print(found.text, flush=True)
+    os._exit(0)
+lowthread.detect_deadlocks(0.4, tell)
+lock = threading.Lock()
+def waits_later():
+    while not looks: time.sleep(0.001)
+    time.sleep(0.2)  # the main thread looks again before this one does
+    queue.Queue().get()
+threading.Thread(target=waits_later, daemon=True).start()
+lock.acquire()
+lock.acquire()
+"""
+    (tmp_path / "program.py").write_text(script)
+    said = []
+    while len(said) < 5:  # again where a loaded machine has the look be too late
+        said.append(run_script(tmp_path / "program.py").ok())
+        if re.search(r"taken by itself, probably in File .*, in <module>", said[-1]):
+            return
+    raise AssertionError(said)
+
+
+def test_an_idle_thread_reads_no_source():
+    """Its stack is noted, where others cannot look at it; its source is for who is told of."""
+    said(
         """
+import queue
+asked, q = [], queue.Queue()
 class Loader:
     def get_source(self, name):
+        asked.append(name)
+        return ""
+names = {"__loader__": Loader(), "__name__": "of_a_loader"}
+exec(compile("def waits(get): get()", "of_a_loader.py", "exec"), names)
+thread = start(names["waits"], "idle", q.get)
+time.sleep(1)
+assert not asked, asked
+q.put(1)
+thread.join()
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    "how", ["def get_source(self, name)", "@property\n    def get_source(self)"]
+)
+def test_what_fails_in_the_program_s_own_loader_has_it_told_without_the_source(how):
+    """It is asked for a line of the source, or whether it has any, and is no signal handler."""
+    text = said(
+        f"class Loader:\n    {how}:"
+        """
         raise LookupError("no source")
 namespace = {"__name__": "elsewhere", "__loader__": Loader(), "lock": threading.RLock()}
 exec(compile("def take():\\n    with lock: pass\\n", "elsewhere.py", "exec"), namespace)

@@ -696,7 +696,7 @@ assert is_pypy or wait.owner_place.endswith("in holds"), wait
 def test_the_owner_of_a_wait_that_no_handler_ends_is_one():
     """Of the main thread's wait for a Condition's RLock: not one's name and another's ident."""
     script = """
-import lowthread, sys, time
+import lowthread, time
 lowthread.install()
 from threading import Condition, Thread
 r = lowthread.RLock()
@@ -717,13 +717,11 @@ with lowthread.profile() as p:
         for thread in threads: thread.start()
         names = {thread.ident: thread.name for thread in threads}
         c.wait()
-    stop.append(1)
-    for thread in threads: thread.join()
+stop.append(1)  # not before: who joins one may ask for its name when it has none any more
+for thread in threads: thread.join()
 pairs = [(ident, name) for sums in p._sums for ident, name, _ in sums.owners if ident in names]
 assert {"first"} <= {name for _, name in pairs}, pairs
-# On PyPy, who joins `looks` asks for its name later, and it may have none by then.
-is_gone = sys.implementation.name == "pypy" and (threads[2].ident, None) in pairs
-assert all(names[i] == name for i, name in pairs if not (is_gone and name is None)), (names, pairs)
+assert all(names[ident] == name for ident, name in pairs), (names, pairs)
 """
     run_script(script).ok()
 
@@ -1181,14 +1179,12 @@ def enters():
     with lock:
         pass
 with lowthread.profile() as p:
-    thread = hold_for(lock, 0.02)
+    thread = hold(lock)
     enters()
     assert thread.join(60)
 assert any("in enters" in place.where for place in p.places), p.places
 """
-    script = "hold_for = hold\n" + script.replace("hold_for(lock, 0.02)", "hold_for(lock)")
-    before = SOON.replace("sleep(0.1)", "sleep(0.02)")
-    run_script(before + script).ok()
+    run_script(SOON.replace("sleep(0.1)", "sleep(0.02)") + script).ok()
 
 
 @pytest.mark.parametrize("kind", ["lock", "RLock"])
