@@ -39,6 +39,10 @@ noted_ends: list[tuple[dict[bytes, str], Callable[[], object]]] = []
 #: as to pass a lock to and fro.
 MUCH = 1 << 8
 
+#: The function that is told, first in each thread that is started, what that is to call, and since
+#: when; if there is a profile on PyPy. On CPython, see native.note_ends.
+beginners: list[Callable[[Callable[..., object], int], object]] = []
+
 #: The function that notes where locks are made, if that is noted.
 makers: list[Callable[[Any], bool]] = []
 

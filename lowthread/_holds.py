@@ -12,6 +12,7 @@ from weakref import ref
 
 from lowthread._backend import RLock
 from lowthread._load import lib
+from lowthread._load import now as _now
 from lowthread._places import address_of, has
 
 TYPE_CHECKING = False
@@ -58,8 +59,6 @@ MOST_TRIES = 1 << 12
 # Somebody is about to take a lock, or has it again.
 _Try = namedtuple("_Try", "lock at calls ref")
 
-_now, _ident = lib.lt_now, lib.lt_ident
-
 
 class Holds:
     """Those of one profile. All but `note` is for one thread at a time.
@@ -78,9 +77,12 @@ class Holds:
         # It cannot have been held from before: by lock, and by thread and lock.
         self._not_before: dict[Any, int] = {}
 
-    def note(self, lock: Any, calls: Any) -> bool:
-        """Note that the calling thread is about to take a lock; return whether to take it in."""
-        address, me = address_of(lock), _ident()
+    def note(self, me: int, lock: Any, calls: Any) -> bool:
+        """Note that the calling thread is about to take a lock; return whether to take it in.
+
+        me: its ident.
+        """
+        address = address_of(lock)
         if address is None or has(me, address, issubclass(type(lock), RLock)):
             return False
         noted = self._noted.get(me)

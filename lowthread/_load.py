@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from _thread import get_ident as _get_ident
 from importlib import import_module
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
 
@@ -111,6 +112,10 @@ module = _ffi
 ffi = module.ffi
 lib = module.lib
 native = None if PYPY else _native
+
+# To call `lib` is to let other threads have the GIL: not for what is done where a program takes a
+# lock, or in a thread before it does anything.
+get_ident, now = (native.get_ident, native.now) if native else (_get_ident, lib.lt_now)
 
 # For modules whose functions destructors call: those do not have `native`. At its end the
 # interpreter empties modules that something has.

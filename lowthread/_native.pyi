@@ -36,10 +36,13 @@ def note_ends(
         Callable[[], object],
         dict[str, ModuleType],
         dict[int, tuple[Any, str]],
+        list[tuple[int, int, str]],
+        type,
     ]
     | None,
     /,
 ) -> None: ...
+def now() -> int: ...
 def prepare_exit() -> None: ...
 def set_callbacks(
     audit: Callable[..., None],

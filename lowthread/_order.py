@@ -20,7 +20,7 @@ from sys import _getframe
 from lowthread._builtin import unannotated
 from lowthread._check import is_inside
 from lowthread._hooks import is_of_library, report_or_raise
-from lowthread._load import lib
+from lowthread._load import get_ident, lib
 from lowthread._places import (
     calls_of,
     has,
@@ -157,7 +157,7 @@ def check_lock_order(
 
 
 def _look(taken: Any, may_wait: bool) -> None:
-    me = lib.lt_ident()
+    me = get_ident()
     if is_inside(_looking, me):  # to look, or to tell, takes a lock
         return
     try:

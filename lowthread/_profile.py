@@ -13,18 +13,22 @@ import sys
 from bisect import bisect, insort
 from collections import deque, namedtuple
 from operator import attrgetter
+from types import MethodType
 
 from lowthread._builtin import unannotated
-from lowthread._check import is_inside, noted_ends, profilers
+from lowthread._check import beginners, is_inside, noted_ends, profilers
 from lowthread._holds import MOST_HOLDS, Holds, ProfileHold, ProfileHoldPlace
 from lowthread._hooks import HERE, is_start, report_or_raise
 from lowthread._load import PYPY, ffi, lib, native
+from lowthread._load import get_ident as _ident
+from lowthread._load import now as _now
 from lowthread._places import tell_no_more_of_taking, tell_of_taking
 from lowthread._state import (
     KINDS,
     frames_of_others,
     idents_of,
     name_of_lock,
+    name_of_started,
     name_of_thread,
     names_of_locks,
     names_of_threads,
@@ -57,8 +61,9 @@ class ProfileWait(
     taken: false if it was given up, after a timeout or for a signal handler's exception.
     owner: who had it when the wait began, like `thread`, or None if that is not known, or was
     nobody but the waiter: one that is to be notified, as by a `threading.Condition` or what has
-    one, waits for a lock which it has itself. Of one that never waited, and has ended before its
-    name was asked for, it is the name of who had its identifier before, if that is known.
+    one, waits for a lock which it has itself. Of one that the interpreter's own `_thread` has
+    started, and that never waited and has ended before its name was asked for, it is the name of
+    who had its identifier before, if that is known.
     owner_place: where that one was then, or None.
     place: the index of the place where it waited, in `Profile.places`.
     """
@@ -141,6 +146,7 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 def hear_nothing() -> None:
     profilers.clear()
     noted_ends.clear()
+    beginners.clear()
     if native:
         native.note_ends(None)
 
@@ -158,8 +164,6 @@ _THROUGH = (
     "<frozen importlib._bootstrap>",
     "<frozen importlib._bootstrap_external>",
 )
-
-_ident, _now = lib.lt_ident, lib.lt_now
 
 
 class _Sums:
@@ -248,6 +252,7 @@ class Profile:
         self._codes: dict[int, CodeType] = {}
         self._is_ours: dict[int, bool | None] = {}  # None: no call before it is the program's
         self._names: dict[int, list[tuple[int, str]]] = {}  # since when it is known, and which
+        self._last_start: dict[int, int] = {}
         self._idents: set[int] = set()  # those whose bits are known
         self._by_bits: dict[int, int | None] = {}
         self._index: dict[Any, int] = {}
@@ -258,6 +263,7 @@ class Profile:
         self._notes = 0  # since somebody looked how many waits there are to take in
         self._late: deque[tuple[tuple[int, int], Any, bool]] = deque()
         self._ends: dict[bytes, str] = {}  # see native.note_ends
+        self._starts: list[tuple[int, int, str]] = []  # and there
         self._early: dict[tuple[int, int], Any] = {}  # what that has of waits that were not over
         self._rows: deque[tuple[int, ...]] = deque()  # taken out of the record
         self._holds = Holds(self._add_hold) if holds else None
@@ -292,9 +298,12 @@ class Profile:
         self._learn_names()
         profilers[:] = [self._note]
         if native:
-            codes, ends = self._codes, self._ends
-            native.note_ends((codes, ends, self._make_room, sys.modules, names_of_locks))
-            noted_ends[:] = [(ends, self._make_room)]
+            ends = self._ends, self._make_room
+            rest = sys.modules, names_of_locks, self._starts, MethodType
+            native.note_ends((self._codes, *ends, *rest))
+            noted_ends[:] = [ends]
+        else:
+            beginners[:] = [self._note_start]
         if self._holds is not None:
             _timed[:] = [self]
             tell_of_taking(self._note_taking, is_timed=True)
@@ -366,16 +375,38 @@ class Profile:
             self._note_name(ident, name, _now())
         return name
 
+    def _note_start(self, function: Callable[..., object], when: int) -> None:
+        """Note what the calling thread is called, before it does what it was started for."""
+        self._starts.append((_ident(), when, name_of_started(function) or _NAMELESS))
+        if len(self._starts) >= MOST_NOTES:
+            self._make_room()
+
+    def _take_starts(self) -> None:
+        """Take in which threads were started, and with what names; one thread at a time."""
+        starts = self._starts[:]
+        del self._starts[: len(starts)]  # not those that others add meanwhile
+        for ident, when, name in starts:
+            self._learn_bits(ident)
+            names = self._names.get(ident)
+            if names is None:  # until then it was another one's
+                names = self._names.setdefault(ident, [(0, _NAMELESS)])
+            insort(names, (when, name))
+            del names[:-MOST_NAMES]
+            self._last_start[ident] = max(self._last_start.get(ident, 0), when)
+
     def _note_name(self, ident: int, name: str, at: int) -> None:
         names = self._names.get(ident)
         if names is None:
             names = self._names.setdefault(ident, [])
-        if not names or self._name(ident, at) != name:
+        if self._noted_name(ident, at) != name:
             insort(names, (at, name))
             del names[:-MOST_NAMES]
 
     def _name(self, ident: int, at: int) -> str | None:
         """Return what a thread was called at a time, if it is known which one that was."""
+        return self._noted_name(ident, at) or None
+
+    def _noted_name(self, ident: int, at: int) -> str | None:
         names = self._names.get(ident, ())
         index = bisect(names, (at, _LAST_NAME))
         if index:
@@ -427,11 +458,8 @@ class Profile:
             place = self._call_of(had_by) if had_by else None
             names = name_of_lock(address), my_name, self._learn_name(had_by) if had_by else None
             self._begun[me, since] = calls, had_by, place, names
-            self._notes += 1
-            if self._notes >= MOST_NOTES:
-                self._notes = 0
-                if lib.lt_recorded() >= TAKEN_AT:
-                    self._take_if_nobody_does()
+            if self._is_much_recorded():
+                self._take_if_nobody_does()
         except Exception as error:  # which is not to end the wait
             report_or_raise(error, "Exception ignored in a profile")
         finally:
@@ -461,12 +489,20 @@ class Profile:
             if calls and self._codes[calls[0]].co_name == "_set_tstate_lock":
                 return  # of threading before 3.13: what a thread holds for as long as it lives
             self._learn_name(me)
-            if self._holds.note(lock, calls) or lib.lt_recorded() >= TAKEN_AT:
+            if self._holds.note(me, lock, calls) or self._is_much_recorded():
                 self._take_if_nobody_does()
         except Exception as error:  # which is not to have it not taken
             report_or_raise(error, "Exception ignored in a profile")
         finally:
             self._busy.pop(me, None)
+
+    def _is_much_recorded(self) -> bool:
+        """Return whether it is time to take in waits, looking for it now and then."""
+        self._notes += 1
+        if self._notes < MOST_NOTES:
+            return False
+        self._notes = 0
+        return lib.lt_recorded() >= TAKEN_AT
 
     def _alone(self, do: Callable[[], Any], patience: float) -> Any:
         """Return what `do` does, which one thread does at a time, or None.
@@ -503,6 +539,7 @@ class Profile:
         """Take in what native.note_ends() has noted; one thread at a time."""
         from struct import unpack
 
+        self._take_starts()
         for _ in range(len(self._ends)):  # nobody else takes them, but some may be added
             end, said = self._ends.popitem()
             is_over, names = _names_in(said)
@@ -578,13 +615,14 @@ class Profile:
         lock, waiter, owner, word, kind, since, until, _ = done
         early = self._early.pop(key, ((), None, None, None))
         calls, noted, place, names = self._begun.pop(key, early)
-        owner = self._owner(owner, word & lib.LT_HOLDER) or noted
+        had_it = self._owner(owner, word & lib.LT_HOLDER)
+        owner = had_it or noted
         name, waiter_name, owner_name = names or (None, self._name(waiter, since), None)
         is_own = owner == waiter and kind == lib.LT_FOR_LOCK
         if is_own:
             owner = owner_name = place = None
-        elif noted and owner != noted:  # that one has taken it later
-            owner_name = place = None
+        elif had_it and (noted not in (None, had_it) or self._last_start.get(had_it, 0) > since):
+            owner_name = place = None  # of who has taken it later, or has its ident now
         if owner and owner_name is None:
             owner_name = self._name(owner, since)
         index = self._place(calls)
@@ -761,6 +799,9 @@ def _names_in(said: str) -> tuple[bool, tuple[str | None, ...]]:
         rest = rest[max(length, 0) :]
     return is_over == "1", tuple(names)
 
+
+#: Of one that `threading` does not know.
+_NAMELESS = ""
 
 #: Behind any other.
 _LAST_NAME = chr(sys.maxunicode)

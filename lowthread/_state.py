@@ -11,6 +11,7 @@ import os
 import sys
 from collections import namedtuple
 from struct import iter_unpack
+from types import MethodType
 from weakref import ref
 
 from lowthread._arguments import FOREVER
@@ -25,7 +26,7 @@ from lowthread._threadlocal import threads_of_ours
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator
     from traceback import StackSummary
     from types import FrameType
     from typing import Any, Protocol
@@ -144,6 +145,21 @@ def name_of_thread(ident: int) -> str | None:
     """Return what `threading` calls one, or None if it does not know it, or not yet."""
     thread = getattr(sys.modules.get("threading"), "_active", {}).get(ident)
     return None if thread is None else _name_of(thread)
+
+
+def name_of_started(function: Callable[..., object]) -> str | None:
+    """Return what `threading` calls the thread which it starts to call this, or None."""
+    if type(function) is not MethodType:
+        return None
+    method: Any = function
+    of_threading = getattr(sys.modules.get("threading"), "Thread", None)
+    if method.__func__ is not getattr(of_threading, "_bootstrap", None):
+        return None
+    try:
+        name = object.__getattribute__(method.__self__, "_name")
+    except Exception:
+        return None
+    return name if isinstance(name, str) else None
 
 
 def _name_of(thread: Any) -> str | None:

@@ -211,7 +211,8 @@ import threading, json, sys, time
 def holds():
     with lock:
         has.set()
-        while not lowthread.locks(): time.sleep(0.001)
+        address = lowthread.addressof(lock)
+        while not any(state.address == address for state in lowthread.locks()): time.sleep(0.001)
         time.sleep(0.1)  # PyPy asks for the owner while one waits
 def waits():
     has.wait()
@@ -722,6 +723,180 @@ for thread in threads: thread.join()
 pairs = [(ident, name) for sums in p._sums for ident, name, _ in sums.owners if ident in names]
 assert {"first"} <= {name for _, name in pairs}, pairs
 assert all(names[ident] == name for ident, name in pairs), (names, pairs)
+"""
+    run_script(script).ok()
+
+
+def test_who_has_it_before_threading_knows_its_thread():
+    """As what Thread.start waits for: what a thread is called is noted before it does anything."""
+    script = """
+import lowthread, time
+lowthread.install()
+from threading import Thread
+lock = lowthread.lock()
+class Early(Thread):
+    def _bootstrap_inner(self):
+        with lock:
+            is_held.append(1)
+            time.sleep(0.1)
+        time.sleep(0.1)  # while its name is asked for
+        super()._bootstrap_inner()
+def waits():
+    while not is_held: time.sleep(0.001)
+    with lock: pass
+is_held = []
+waiter = Thread(target=waits)
+with lowthread.profile() as p:
+    waiter.start()
+    early = Early(name="early")
+    early.start()
+    for thread in waiter, early: thread.join()
+[wait] = [wait for wait in p.waits if p.places[wait.place].where.endswith("in waits")]
+assert wait.owner == "early", wait
+"""
+    run_script(script).ok()
+
+
+def test_who_has_it_and_ended_before_its_name_was_asked_for():
+    """By the name that it had, also where several had one identifier in turn."""
+    script = """
+import lowthread, time
+lowthread.install()
+from threading import Thread
+lock = lowthread.lock()
+def lets_in():  # from before on, such that none of them has its identifier
+    for i in range(len(names)):
+        while len(waited) < i or not any(s.address == address for s in lowthread.locks()):
+            time.sleep(0.001)
+        time.sleep(0.001)
+        lock.release()
+def waits():
+    with lock: pass
+address = lowthread.addressof(lock)
+names, waited = [f"holder {i}" for i in range(10)], []
+other = lowthread.start(lets_in)
+with lowthread.profile() as p:
+    for name in names:
+        thread = Thread(target=lock.acquire, name=name)  # which it never releases
+        thread.start()
+        thread.join()
+        waits()
+        waited.append(name)
+other.join()
+waits = [wait for wait in p.waits if p.places[wait.place].where.endswith("in waits")]
+assert [wait.owner for wait in waits] == names, waits
+"""
+    run_script(script).ok()
+
+
+def test_who_has_it_that_threading_does_not_know_has_no_name_of_another():
+    """One of `start_new_thread`, with the identifier of one that has ended."""
+    script = """
+import lowthread, time
+lowthread.install()
+from threading import Thread
+lock = lowthread.lock()
+def holds(is_held):
+    with lock:
+        is_held.append(lowthread.get_ident())
+        time.sleep(0.02)
+idents, named = [], set()
+with lowthread.profile() as p:
+    while not named & {*idents}:
+        thread = Thread(target=time.sleep, args=(0.001,), name="named")
+        thread.start()
+        named.add(thread.ident)
+        thread.join()
+        is_held = []
+        lowthread.start_new_thread(holds, (is_held,))
+        while not is_held: time.sleep(0.001)
+        idents += is_held
+        with lock: pass
+of_it = [wait for wait in p.waits if wait.lock == lowthread.addressof(lock)]
+owners = [wait.owner for wait in of_it]
+assert owners == [f"thread {ident:#x}" for ident in idents], (owners, idents)
+"""
+    run_script(script).ok()
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_who_had_it_before_another_one_got_its_identifier(is_asked):
+    """It has ended, and the profile knows nothing of it; a wait began before the other one did."""
+    script = f"is_asked = {is_asked}"
+    script += """  # what the other one is called, while it runs
+import lowthread, time
+lowthread.install()
+from threading import Thread
+lock = lowthread.lock()
+def waits():
+    while not may_wait: time.sleep(0.001)
+    with lock: pass
+def count():
+    return sum(len(state.waiters) for state in lowthread.locks())
+class Quick(Thread):
+    def _bootstrap_inner(self): idents.append(lowthread.get_ident())
+def one_more():
+    if not is_asked:
+        lowthread.start_new_thread(Quick(name="other")._bootstrap, ())
+        return time.sleep(0.01)
+    other = Thread(target=time.sleep, args=(0.05,), name="other")
+    other.start()
+    idents.append(other.ident)
+    other.join()
+may_wait, idents = [], []
+waiter = Thread(target=waits)
+waiter.start()
+owner = lowthread.start(lock.acquire)
+owner.join()
+with lowthread.profile() as p:
+    may_wait.append(1)
+    while not count(): time.sleep(0.001)
+    time.sleep(0.01)
+    one_more()
+    lock.release()
+    waiter.join()
+assert idents == [owner.ident], "it is given to none again at once"
+[wait] = [wait for wait in p.waits if wait.lock == lowthread.addressof(lock)]
+assert wait.owner == f"thread {owner.ident:#x}", wait
+"""
+    run_script(script).ok()
+
+
+def test_a_method_of_a_thread_that_another_one_calls_has_not_its_name():
+    script = """
+import lowthread, time
+lowthread.install()
+from threading import Thread
+lock = lowthread.lock()
+class Helped(Thread):
+    def helps(self):
+        with lock:
+            is_held.append(lowthread.get_ident())
+            time.sleep(0.02)
+is_held = []
+with lowthread.profile() as p:
+    lowthread.start_new_thread(Helped(name="helped").helps, ())
+    while not is_held: time.sleep(0.001)
+    with lock: pass
+[wait] = [wait for wait in p.waits if wait.lock == lowthread.addressof(lock)]
+assert wait.owner == f"thread {is_held[0]:#x}", wait
+"""
+    run_script(script).ok()
+
+
+@pytest.mark.parametrize("start", ["start(done.append, 1)", "start_new_thread(done.append, (1,))"])
+def test_starts_are_taken_in_where_nobody_waits(start):
+    script = f"""
+import lowthread, time
+lowthread.install()
+most, done = 0, []
+with lowthread.profile() as p:
+    for i in range(1, 151):
+        for _ in range(10): lowthread.{start}
+        while len(done) < 10 * i: time.sleep(0.001)
+        most = max(most, len(p._starts))
+assert 100 <= most < 500, most
+assert not p._starts
 """
     run_script(script).ok()
 

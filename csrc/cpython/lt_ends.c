@@ -1,5 +1,6 @@
 /* Notes of waits that are over, or that a signal handler may end, with the calls that waited: while
- * the caller may have the lock.
+ * the caller may have the lock.  And of threads that are started, with their names: who asks for one
+ * later may be told another thread's, or none.
  *
  * In C, because there no Python code is to run: a signal handler could raise, and a finalizer take
  * the same lock.  With the GIL, which all interpreters share that cffi can be loaded in. */
@@ -10,7 +11,7 @@
 
 enum {
     MOST_CALLS = 64, /* of a stack */
-    MANY_ENDS = 256, /* for Python to take in; as MOST_NOTES in lowthread/_profile.py */
+    MANY = 256, /* for Python to take in; as MOST_NOTES in lowthread/_profile.py */
     WORDS_OF_WAIT = 2,
     WORDS_PER_CALL = 2
 };
@@ -25,11 +26,14 @@ const char lt_note_ends_doc[] =
     "as `threading` has one: a str of 1 if it is over, else 0, and their lengths, each -1 if there is\n"
     "none, with a space behind each number, and then of these. The bytes are int64: ident and since;\n"
     "and of each call, the innermost first, the code's address and f_lasti\n"
-    "take: a function that is called, before a wait, when these are many\n"
+    "take: a function that is called, before a wait or a start, when there is much of these or of starts\n"
     "modules: sys.modules, to find `threading` in\n"
-    "locks: a dict, by address, of tuples with a lock's name as their second item.";
+    "locks: a dict, by address, of tuples with a lock's name as their second item\n"
+    "starts: a list, of tuples: ident of a thread that this interpreter started, since when it may be\n"
+    "that thread's, and what `threading` calls it, or \"\"\n"
+    "method: the type of what `threading` has a thread call.";
 
-enum { CODES, ENDS, TAKE, MODULES, LOCKS, COUNT };
+enum { CODES, ENDS, TAKE, MODULES, LOCKS, STARTS, METHOD, COUNT };
 
 /* Of the interpreter that has asked for notes last, or NULL. */
 static lt_state *noting;
@@ -44,7 +48,7 @@ void lt_note_no_ends(lt_state *state) {
 PyObject *lt_note_ends(PyObject *module, PyObject *into) {
     lt_state *state = PyModule_GetState(module);
     if (into != Py_None && !(PyTuple_Check(into) && PyTuple_Size(into) == COUNT)) {
-        PyErr_SetString(PyExc_TypeError, "note_ends() argument must be a tuple of five, or None");
+        PyErr_SetString(PyExc_TypeError, "note_ends() argument must be a tuple of seven, or None");
         return NULL;
     }
     PyObject *old = state->ends;
@@ -67,7 +71,8 @@ static PyObject *wanted(void) {
 
 PyObject *lt_who_takes_ends(void) {
     PyObject *into = wanted(), *take = NULL;
-    if (into != NULL && PyDict_Size(PyTuple_GetItem(into, ENDS)) >= MANY_ENDS) {
+    if (into != NULL && (PyDict_Size(PyTuple_GetItem(into, ENDS)) >= MANY ||
+                         PyList_Size(PyTuple_GetItem(into, STARTS)) >= MANY)) {
         take = PyTuple_GetItem(into, TAKE);
         Py_XINCREF(take);
     }
@@ -85,19 +90,18 @@ static PyObject *item(PyObject *dict, const char *name) {
     return found;
 }
 
-/* What `threading` calls a thread now, as another one may have its ident when the note is read; a
- * new reference, or NULL if there is no name.  0 is nobody.  Without what a class derived from its
- * Thread may do when it is asked. */
-static PyObject *name_of_thread(PyObject *modules, uint64_t thread) {
-    PyObject *ident = PyLong_FromUnsignedLongLong(thread);
+/* In the same way. */
+static PyObject *of_threading(PyObject *modules, const char *name) {
     PyObject *threading = item(modules, "threading");
-    PyObject *active = threading == NULL || !PyModule_CheckExact(threading)
-                           ? NULL
-                           : item(PyModule_GetDict(threading), "_active");
-    PyObject *known = active == NULL || ident == NULL || !PyDict_CheckExact(active)
-                          ? NULL
-                          : PyDict_GetItemWithError(active, ident);
-    PyObject *own = known == NULL ? NULL : PyObject_GenericGetDict(known, NULL);
+    return threading == NULL || !PyModule_CheckExact(threading)
+               ? NULL
+               : item(PyModule_GetDict(threading), name);
+}
+
+/* A new reference, or NULL.  Without what a class derived from `threading`'s Thread may do when it
+ * is asked. */
+static PyObject *name_of(PyObject *thread) {
+    PyObject *own = thread == NULL ? NULL : PyObject_GenericGetDict(thread, NULL);
     PyObject *name = item(own, "_name");
     if (name != NULL && !PyUnicode_CheckExact(name)) {
         name = NULL;
@@ -105,8 +109,39 @@ static PyObject *name_of_thread(PyObject *modules, uint64_t thread) {
     Py_XINCREF(name);
     PyErr_Clear();
     Py_XDECREF(own);
+    return name;
+}
+
+/* What `threading` calls a thread now, as another one may have its ident when the note is read; a
+ * new reference, or NULL if there is no name.  0 is nobody. */
+static PyObject *name_of_thread(PyObject *modules, uint64_t thread) {
+    PyObject *ident = PyLong_FromUnsignedLongLong(thread);
+    PyObject *active = of_threading(modules, "_active");
+    PyObject *known = active == NULL || ident == NULL || !PyDict_CheckExact(active)
+                          ? NULL
+                          : PyDict_GetItemWithError(active, ident);
+    PyObject *name = name_of(known);
     Py_XDECREF(ident);
     return name;
+}
+
+/* What `threading` calls the thread that it starts to call `function`, if it does, or ""; a new
+ * reference, or NULL with an exception. */
+static PyObject *name_of_started(PyObject *into, PyObject *function) {
+    PyObject *class = of_threading(PyTuple_GetItem(into, MODULES), "Thread"), *name = NULL;
+    if (class != NULL && (PyObject *)Py_TYPE(function) == PyTuple_GetItem(into, METHOD)) {
+        PyObject *thread = PyObject_GetAttrString(function, "__self__");
+        PyObject *called = PyObject_GetAttrString(function, "__func__");
+        PyObject *bootstrap = PyObject_GetAttrString(class, "_bootstrap");
+        if (called != NULL && called == bootstrap) {
+            name = name_of(thread);
+        }
+        Py_XDECREF(bootstrap);
+        Py_XDECREF(called);
+        Py_XDECREF(thread);
+    }
+    PyErr_Clear();
+    return name == NULL ? PyUnicode_FromString("") : name;
 }
 
 /* In the same way. */
@@ -177,6 +212,29 @@ static void note(PyObject *into, const lt_wait_done *wait) {
         add_end(into, end, wait);
         Py_DECREF(end);
     }
+}
+
+bool lt_notes_starts(void) {
+    PyObject *into = wanted();
+    Py_XDECREF(into);
+    return into != NULL;
+}
+
+void lt_note_start(uintptr_t ident, PyObject *function, int64_t when) {
+    PyObject *into = wanted();
+    if (into == NULL) {
+        return;
+    }
+    PyObject *name = name_of_started(into, function);
+    PyObject *note = name == NULL ? NULL
+                                  : Py_BuildValue("KLN", (unsigned long long)ident,
+                                                  (long long)when, name); /* takes the name */
+    if (note != NULL) {
+        (void)PyList_Append(PyTuple_GetItem(into, STARTS), note);
+        Py_DECREF(note);
+    }
+    PyErr_Clear(); /* without memory, it is not noted */
+    Py_DECREF(into);
 }
 
 void lt_note_end(const lt_wait_done *wait) {

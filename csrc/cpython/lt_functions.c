@@ -152,6 +152,9 @@ static PyObject *start_new_thread(PyObject *module, PyObject *arguments) {
     if (is_late != 0) {
         return is_late < 0 ? NULL : refuse(state, 0);
     }
+    if (!lt_have_ends_taken(state)) {
+        return NULL;
+    }
     PyObject *copy = NULL; /* the caller may change its own meanwhile */
     if (kwargs != NULL && (copy = copy_of(kwargs)) == NULL) {
         return NULL;

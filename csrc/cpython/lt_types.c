@@ -190,8 +190,7 @@ static bool may_go_on(PyObject *told, lt_lock *lock, int kind, int64_t since) {
     return done != NULL;
 }
 
-/* False: the wait is to be ended, and there is an exception. */
-static bool has_ends_taken(lt_state *state) {
+bool lt_have_ends_taken(lt_state *state) {
     PyObject *take = lt_who_takes_ends();
     if (take == NULL || is_finalizing(state)) { /* at the end, what that takes may be gone */
         Py_XDECREF(take);
@@ -282,7 +281,7 @@ int lt_tell_taking_untold(PyObject *self, _Atomic uint32_t *marks, int64_t ns) {
 int lt_wait_for(PyObject *self, lt_lock *lock, int64_t ns, int how) {
     lt_state *state = state_of(self);
     bool checks = !(how & LT_LEAVES_HANDLERS);
-    if (checks && lt_is_recording() && !has_ends_taken(state)) {
+    if (checks && lt_is_recording() && !lt_have_ends_taken(state)) {
         return -1;
     }
     int64_t since = lt_now();
