@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from lowthread._check import beginners
+from lowthread._check import began
 from lowthread._hooks import report
 from lowthread._load import ffi, lib
 from lowthread._threadlocal import enter_this_thread, leave_this_thread
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from lowthread._ffi import HandleCell, Pointer
 
-    Task = tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], list[Any]]
+    Task = tuple[Callable[..., object], tuple[Any, ...], dict[str, Any]]
 
 # What threads that have been started but do not run yet are to do, by the number that the
 # core carries for them. Never a pointer: one that comes late, or twice, finds nothing.
@@ -40,8 +40,7 @@ def start(
     number = next(_numbers)
     # A subclass of tuple may have an iterator of its own, which C would not use.
     args = tuple.__getitem__(args, slice(None))
-    told = [(begin, lib.lt_now()) for begin in beginners]
-    _tasks[number] = (function, args, kwargs or {}, told)
+    _tasks[number] = (function, args, kwargs or {})
     task = ffi.cast("void *", number)
     shown = ffi.NULL if name is None else name
     ident = lib.lt_start(task, handle, awaited_by, stack_size, shown)
@@ -65,6 +64,7 @@ def lt_run(task: Pointer) -> bool:
         try:
             enter_this_thread()
             todo = _tasks.pop(number)  # from here on it is done, or has failed
+            began(todo[0])
             _run(*todo)
         finally:
             leave_this_thread()
@@ -75,15 +75,8 @@ def lt_run(task: Pointer) -> bool:
     return True
 
 
-def _run(
-    function: Callable[..., object],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    told: list[tuple[Callable[[Callable[..., object], int], object], int]],
-) -> None:
+def _run(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     try:
-        for begin, when in told:
-            begin(function, when)
         function(*args, **kwargs)
         return
     except SystemExit:

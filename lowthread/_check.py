@@ -31,17 +31,18 @@ _AFTER_AT_MOST = 1_000_000_000
 #: The function that keeps a profile, if there is one.
 profilers: list[Callable[[int, int, int, WaitDone | None], object]] = []
 
-#: What C code has noted of waits that are over, or that a signal handler may end, and the function
-#: that takes it in, if there is a profile on CPython.
-noted_ends: list[tuple[dict[bytes, str], Callable[[], object]]] = []
+#: What C code has noted of waits that are over, or that a signal handler may end, if there is a
+#: profile on CPython; and the function that takes it in. Who waits keeps what it looked at.
+noted_ends: list[dict[bytes, str]] = []
+takers_of_ends: list[Callable[[], object]] = []
 
 #: How much of that is much. It is looked for where the call of a function would take as long again
 #: as to pass a lock to and fro.
 MUCH = 1 << 8
 
-#: The function that is told, first in each thread that is started, what that is to call, and since
-#: when; if there is a profile on PyPy. On CPython, see native.note_ends.
-beginners: list[Callable[[Callable[..., object], int], object]] = []
+#: The function that is told in each new thread, first of all, what that is to call, if there is a
+#: profile on PyPy. On CPython, see native.note_ends.
+beginners: list[Callable[[Callable[..., object]], object]] = []
 
 #: The function that notes where locks are made, if that is noted.
 makers: list[Callable[[Any], bool]] = []
@@ -87,10 +88,17 @@ def note(address: int, kind: int, since: int, done: WaitDone | None = None) -> N
         keep(address, kind, since, done)
 
 
-def make_room(take_in: Callable[[], object]) -> None:
+def make_room() -> None:
     """Have what C code has noted taken in, before a wait that may add to it."""
     if not is_finalizing():
-        take_in()
+        for take_in in takers_of_ends[:1]:
+            take_in()
+
+
+def began(function: Callable[..., object]) -> None:
+    """Tell that the calling thread, which is new, is about to call a function."""
+    for keep in beginners[:1]:
+        keep(function)
 
 
 def made(lock: Any) -> bool:

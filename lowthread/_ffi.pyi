@@ -58,6 +58,7 @@ class WaitDone(Pointer):
     word: int
     kind: int
     since: int
+    until: int
 
 @final
 @type_check_only

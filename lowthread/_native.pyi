@@ -36,7 +36,8 @@ def note_ends(
         Callable[[], object],
         dict[str, ModuleType],
         dict[int, tuple[Any, str]],
-        list[tuple[int, int, str]],
+        list[str],
+        type,
         type,
     ]
     | None,

@@ -13,12 +13,12 @@ import sys
 from bisect import bisect, insort
 from collections import deque, namedtuple
 from operator import attrgetter
-from types import MethodType
+from types import FunctionType, MethodType
 
 from lowthread._builtin import unannotated
-from lowthread._check import beginners, is_inside, noted_ends, profilers
+from lowthread._check import beginners, is_inside, noted_ends, profilers, takers_of_ends
 from lowthread._holds import MOST_HOLDS, Holds, ProfileHold, ProfileHoldPlace
-from lowthread._hooks import HERE, is_start, report_or_raise
+from lowthread._hooks import HERE, is_start, report_or_raise, report_unraisable
 from lowthread._load import PYPY, ffi, lib, native
 from lowthread._load import get_ident as _ident
 from lowthread._load import now as _now
@@ -61,9 +61,9 @@ class ProfileWait(
     taken: false if it was given up, after a timeout or for a signal handler's exception.
     owner: who had it when the wait began, like `thread`, or None if that is not known, or was
     nobody but the waiter: one that is to be notified, as by a `threading.Condition` or what has
-    one, waits for a lock which it has itself. Of one that the interpreter's own `_thread` has
-    started, and that never waited and has ended before its name was asked for, it is the name of
-    who had its identifier before, if that is known.
+    one, waits for a lock which it has itself. Of one that ended before its name was asked for it
+    is the name that it had when it was started; or that of who has its identifier since, if it had
+    ended before the wait began, or before if the interpreter's own `_thread` started it.
     owner_place: where that one was then, or None.
     place: the index of the place where it waited, in `Profile.places`.
     """
@@ -146,6 +146,7 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 def hear_nothing() -> None:
     profilers.clear()
     noted_ends.clear()
+    takers_of_ends.clear()
     beginners.clear()
     if native:
         native.note_ends(None)
@@ -252,7 +253,7 @@ class Profile:
         self._codes: dict[int, CodeType] = {}
         self._is_ours: dict[int, bool | None] = {}  # None: no call before it is the program's
         self._names: dict[int, list[tuple[int, str]]] = {}  # since when it is known, and which
-        self._last_start: dict[int, int] = {}
+        self._started: dict[int, list[int]] = {}  # when there was one with that ident
         self._idents: set[int] = set()  # those whose bits are known
         self._by_bits: dict[int, int | None] = {}
         self._index: dict[Any, int] = {}
@@ -263,7 +264,7 @@ class Profile:
         self._notes = 0  # since somebody looked how many waits there are to take in
         self._late: deque[tuple[tuple[int, int], Any, bool]] = deque()
         self._ends: dict[bytes, str] = {}  # see native.note_ends
-        self._starts: list[tuple[int, int, str]] = []  # and there
+        self._starts: list[str] = []  # and there
         self._early: dict[tuple[int, int], Any] = {}  # what that has of waits that were not over
         self._rows: deque[tuple[int, ...]] = deque()  # taken out of the record
         self._holds = Holds(self._add_hold) if holds else None
@@ -298,10 +299,10 @@ class Profile:
         self._learn_names()
         profilers[:] = [self._note]
         if native:
-            ends = self._ends, self._make_room
-            rest = sys.modules, names_of_locks, self._starts, MethodType
-            native.note_ends((self._codes, *ends, *rest))
-            noted_ends[:] = [ends]
+            ends, types = self._ends, (MethodType, FunctionType)
+            known = sys.modules, names_of_locks, self._starts
+            native.note_ends((self._codes, ends, self._make_room, *known, *types))
+            noted_ends[:], takers_of_ends[:] = [ends], [self._make_room]
         else:
             beginners[:] = [self._note_start]
         if self._holds is not None:
@@ -372,27 +373,42 @@ class Profile:
         name = name_of_thread(ident)
         known = self._names.get(ident)
         if name is not None and not (known and known[-1][1] == name):
-            self._note_name(ident, name, _now())
+            now = _now()
+            if name_of_thread(ident) == name:  # and not of one that has ended meanwhile
+                self._note_name(ident, name, now)
         return name
 
-    def _note_start(self, function: Callable[..., object], when: int) -> None:
+    def _note_start(self, function: Callable[..., object]) -> None:
         """Note what the calling thread is called, before it does what it was started for."""
-        self._starts.append((_ident(), when, name_of_started(function) or _NAMELESS))
-        if len(self._starts) >= MOST_NOTES:
-            self._make_room()
+        try:
+            self._starts.append(f"{_ident()} {_now()} {name_of_started(function) or _NAMELESS}")
+            if len(self._starts) >= MOST_NOTES:
+                self._take_if_nobody_does()
+        except BaseException as error:  # which is not to keep it from that
+            report_unraisable(error, "Exception ignored in a profile")
 
     def _take_starts(self) -> None:
         """Take in which threads were started, and with what names; one thread at a time."""
         starts = self._starts[:]
         del self._starts[: len(starts)]  # not those that others add meanwhile
-        for ident, when, name in starts:
+        for start in starts:
+            said = start.split(" ", 2)
+            ident, when, name = int(said[0]), int(said[1]), said[2]
             self._learn_bits(ident)
             names = self._names.get(ident)
             if names is None:  # until then it was another one's
                 names = self._names.setdefault(ident, [(0, _NAMELESS)])
             insort(names, (when, name))
             del names[:-MOST_NAMES]
-            self._last_start[ident] = max(self._last_start.get(ident, 0), when)
+            times = self._started.setdefault(ident, [])
+            insort(times, when)
+            del times[:-MOST_NAMES]
+
+    def _is_started(self, ident: int, after: int, until: int) -> bool:
+        """Return whether a thread was started that has an ident, at a time between these."""
+        times = self._started.get(ident, ())
+        index = bisect(times, after)
+        return index < len(times) and times[index] <= until
 
     def _note_name(self, ident: int, name: str, at: int) -> None:
         names = self._names.get(ident)
@@ -457,7 +473,9 @@ class Profile:
                 had_by = None  # the wait is over; who had it is in the record
             place = self._call_of(had_by) if had_by else None
             names = name_of_lock(address), my_name, self._learn_name(had_by) if had_by else None
-            self._begun[me, since] = calls, had_by, place, names
+            # On PyPy, to ask what time it is is to let others have the GIL, and wait for it.
+            asked = done.until if done is not None and PYPY else _now()
+            self._begun[me, since] = calls, had_by, place, names, asked
             if self._is_much_recorded():
                 self._take_if_nobody_does()
         except Exception as error:  # which is not to end the wait
@@ -542,7 +560,7 @@ class Profile:
         self._take_starts()
         for _ in range(len(self._ends)):  # nobody else takes them, but some may be added
             end, said = self._ends.popitem()
-            is_over, names = _names_in(said)
+            is_over, asked, owner, names = _names_in(said)
             waiter, since, *words = unpack(f"{len(end) // 8}q", end)
             calls: list[int] = []
             for number, instruction in zip(words[::2], words[1::2]):
@@ -556,7 +574,7 @@ class Profile:
             self._learn_bits(waiter)
             if names[1] is not None:
                 self._note_name(waiter, names[1], since)
-            note = tuple(calls), None, None, names
+            note = tuple(calls), owner, None, names, asked
             if is_over:
                 self._begun.setdefault((waiter, since), note)
             else:  # it may yet be noted, with more; this is for if a handler ends it
@@ -599,10 +617,11 @@ class Profile:
                     continue
                 key = waiter, since
                 if verdict == lib.LT_INTERRUPTED:
-                    self._unfinished[key] = row  # it goes on, unless a handler has raised
+                    # It goes on, unless a handler has raised; who has it by then may be another.
+                    self._unfinished.setdefault(key, row)
                 else:
                     first = self._unfinished.pop(key, row)
-                    if not owner | word:  # it was found to be over when it was about to go on
+                    if first[2] | first[3]:  # else that is not known
                         owner, word = first[2:4]
                     done = lock, waiter, owner, word, kind, since, until, verdict
                     taken = verdict == lib.LT_ACQUIRED
@@ -613,18 +632,21 @@ class Profile:
 
     def _add(self, key: tuple[int, int], done: Any, taken: bool) -> None:
         lock, waiter, owner, word, kind, since, until, _ = done
-        early = self._early.pop(key, ((), None, None, None))
-        calls, noted, place, names = self._begun.pop(key, early)
+        early = self._early.pop(key, ((), None, None, None, 0))
+        calls, noted, place, names, asked = self._begun.pop(key, early)
         had_it = self._owner(owner, word & lib.LT_HOLDER)
         owner = had_it or noted
         name, waiter_name, owner_name = names or (None, self._name(waiter, since), None)
         is_own = owner == waiter and kind == lib.LT_FOR_LOCK
         if is_own:
             owner = owner_name = place = None
-        elif had_it and (noted not in (None, had_it) or self._last_start.get(had_it, 0) > since):
-            owner_name = place = None  # of who has taken it later, or has its ident now
+        when = until if kind == lib.LT_FOR_THREAD else since  # it surely was that one
+        if not had_it:
+            when = asked
+        elif noted not in (None, had_it) or self._is_started(had_it, when, asked):
+            owner_name = place = None  # of who took it later, or who had its ident by then
         if owner and owner_name is None:
-            owner_name = self._name(owner, since)
+            owner_name = self._name(owner, when)
         index = self._place(calls)
         sums = self._sums[index]
         ns = until - since
@@ -790,14 +812,14 @@ def _count(counts: dict[Any, list[int]], item: Any, ns: int) -> None:
     pair[1] += ns
 
 
-def _names_in(said: str) -> tuple[bool, tuple[str | None, ...]]:
-    """Return what native.note_ends() has noted: whether the wait is over, and names."""
-    is_over, *lengths, rest = said.split(" ", 4)
+def _names_in(said: str) -> tuple[bool, int, int | None, tuple[str | None, ...]]:
+    """Return what native.note_ends() has noted: whether the wait is over, when, owner, names."""
+    is_over, when, owner, *lengths, rest = said.split(" ", 6)
     names: list[str | None] = []
     for length in map(int, lengths):
         names.append(None if length < 0 else rest[:length])
         rest = rest[max(length, 0) :]
-    return is_over == "1", tuple(names)
+    return is_over == "1", int(when), int(owner) or None, tuple(names)
 
 
 #: Of one that `threading` does not know.

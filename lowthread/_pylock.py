@@ -70,9 +70,9 @@ def wait_for(
     the caller has it: a caller that is in a `with` statement of this lock, as a `Condition` that
     has released it for a while, is going to release it.
     """
-    for ends, take_in in noted_ends:
+    for ends in noted_ends:
         if len(ends) >= MUCH:
-            make_room(take_in)
+            make_room()
     since = _now()
     deadline = since + ns if ns < FOREVER - since else FOREVER
     is_last = deadline == FOREVER and is_last_thread()

@@ -11,7 +11,7 @@ import os
 import sys
 from collections import namedtuple
 from struct import iter_unpack
-from types import MethodType
+from types import FunctionType, MethodType
 from weakref import ref
 
 from lowthread._arguments import FOREVER
@@ -152,14 +152,14 @@ def name_of_started(function: Callable[..., object]) -> str | None:
     if type(function) is not MethodType:
         return None
     method: Any = function
+    called, thread = method.__func__, method.__self__
+    is_method = type(called) is FunctionType and called.__name__ == "_bootstrap"
+    return _name_of(thread) if is_method and _is_thread(thread) else None
+
+
+def _is_thread(thing: object) -> bool:
     of_threading = getattr(sys.modules.get("threading"), "Thread", None)
-    if method.__func__ is not getattr(of_threading, "_bootstrap", None):
-        return None
-    try:
-        name = object.__getattribute__(method.__self__, "_name")
-    except Exception:
-        return None
-    return name if isinstance(name, str) else None
+    return isinstance(of_threading, type) and type.__subclasscheck__(of_threading, type(thing))
 
 
 def _name_of(thread: Any) -> str | None:

@@ -77,9 +77,9 @@ class _Wait:
 
     def prepare(self, _: object) -> bool:
         """Before the first wait: do all that may raise; return whether that took the lock."""
-        for ends, take_in in noted_ends:
+        for ends in noted_ends:
             if len(ends) >= MUCH:
-                make_room(take_in)  # which is not part of the wait
+                make_room()  # which is not part of the wait
         since = _now()
         if self.enter.prepare(self.lock, since, True):
             return True

@@ -355,13 +355,12 @@ int lt_start_python(PyObject *function, PyObject *args, PyObject *kwargs, PyObje
                 .args = args,
                 .kwargs = kwargs,
                 .report = reporter};
-    int64_t when = lt_notes_starts() ? lt_now() : 0;
     if (!is_awaited) {
         lt_birth_begin();
     }
     int error = lt_thread_start(thread_main, t, how, ident);
-    if (error == 0 && when != 0) {
-        lt_note_start(*ident, function, when); /* before the thread has the GIL */
+    if (error == 0) {
+        lt_note_start(*ident, function);
     }
     if (error != 0 && !is_awaited) {
         lt_birth_end();

@@ -63,10 +63,9 @@ PyObject *lt_who_takes_ends(void);
 /* Has what is noted taken in, if it is much.  False: a signal handler has raised an exception. */
 bool lt_have_ends_taken(lt_state *state);
 
-/* Whether it is wanted that threads that are started are noted; and notes one, which is to call
- * `function`. */
-bool lt_notes_starts(void);
-void lt_note_start(uintptr_t ident, PyObject *function, int64_t when);
+/* Notes a thread that has been started and has not had the GIL, and is to call `function`, if that is
+ * wanted; no Python code runs. */
+void lt_note_start(uintptr_t ident, PyObject *function);
 
 /* An lt_over: notes the caller's wait, if that is wanted; no Python code runs. */
 void lt_note_end(const lt_wait_done *wait);

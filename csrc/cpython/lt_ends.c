@@ -23,17 +23,17 @@ const char lt_note_ends_doc[] =
     "that is None. It is a tuple of\n"
     "codes: a dict, by address, of the code of their calls\n"
     "ends: a dict, by bytes, of the names of the lock, of who waited and of who has the lock, as far\n"
-    "as `threading` has one: a str of 1 if it is over, else 0, and their lengths, each -1 if there is\n"
-    "none, with a space behind each number, and then of these. The bytes are int64: ident and since;\n"
+    "as `threading` has one: a str of 1 if it is over, else 0, of when it is, of who has the lock, and\n"
+    "of their lengths, each -1 if there is none, with a space behind each number, and then these. The bytes are int64: ident and since;\n"
     "and of each call, the innermost first, the code's address and f_lasti\n"
     "take: a function that is called, before a wait or a start, when there is much of these or of starts\n"
     "modules: sys.modules, to find `threading` in\n"
     "locks: a dict, by address, of tuples with a lock's name as their second item\n"
-    "starts: a list, of tuples: ident of a thread that this interpreter started, since when it may be\n"
-    "that thread's, and what `threading` calls it, or \"\"\n"
-    "method: the type of what `threading` has a thread call.";
+    "starts: a list, of str: ident of a thread that this interpreter has started, when that was,\n"
+    "before it did anything, and what `threading` calls it, if it does; with spaces between\n"
+    "method, function: these types.";
 
-enum { CODES, ENDS, TAKE, MODULES, LOCKS, STARTS, METHOD, COUNT };
+enum { CODES, ENDS, TAKE, MODULES, LOCKS, STARTS, METHOD, FUNCTION, COUNT };
 
 /* Of the interpreter that has asked for notes last, or NULL. */
 static lt_state *noting;
@@ -48,7 +48,7 @@ void lt_note_no_ends(lt_state *state) {
 PyObject *lt_note_ends(PyObject *module, PyObject *into) {
     lt_state *state = PyModule_GetState(module);
     if (into != Py_None && !(PyTuple_Check(into) && PyTuple_Size(into) == COUNT)) {
-        PyErr_SetString(PyExc_TypeError, "note_ends() argument must be a tuple of seven, or None");
+        PyErr_SetString(PyExc_TypeError, "note_ends() argument must be a tuple of eight, or None");
         return NULL;
     }
     PyObject *old = state->ends;
@@ -125,23 +125,30 @@ static PyObject *name_of_thread(PyObject *modules, uint64_t thread) {
     return name;
 }
 
-/* What `threading` calls the thread that it starts to call `function`, if it does, or ""; a new
- * reference, or NULL with an exception. */
+/* What `threading` calls the thread that it starts to call `function`; a new reference, or NULL if it
+ * does not. */
 static PyObject *name_of_started(PyObject *into, PyObject *function) {
-    PyObject *class = of_threading(PyTuple_GetItem(into, MODULES), "Thread"), *name = NULL;
-    if (class != NULL && (PyObject *)Py_TYPE(function) == PyTuple_GetItem(into, METHOD)) {
-        PyObject *thread = PyObject_GetAttrString(function, "__self__");
+    PyObject *thread = NULL, *name = NULL;
+    if ((PyObject *)Py_TYPE(function) == PyTuple_GetItem(into, METHOD)) {
         PyObject *called = PyObject_GetAttrString(function, "__func__");
-        PyObject *bootstrap = PyObject_GetAttrString(class, "_bootstrap");
-        if (called != NULL && called == bootstrap) {
-            name = name_of(thread);
+        if (called != NULL && (PyObject *)Py_TYPE(called) == PyTuple_GetItem(into, FUNCTION)) {
+            PyObject *its_name = PyObject_GetAttrString(called, "__name__");
+            if (its_name != NULL &&
+                PyUnicode_CompareWithASCIIString(its_name, "_bootstrap") == 0) {
+                thread = PyObject_GetAttrString(function, "__self__");
+            }
+            Py_XDECREF(its_name);
         }
-        Py_XDECREF(bootstrap);
         Py_XDECREF(called);
-        Py_XDECREF(thread);
     }
+    PyObject *class = of_threading(PyTuple_GetItem(into, MODULES), "Thread");
+    if (thread != NULL && class != NULL && PyType_Check(class) &&
+        PyType_IsSubtype(Py_TYPE(thread), (PyTypeObject *)class)) {
+        name = name_of(thread);
+    }
+    Py_XDECREF(thread);
     PyErr_Clear();
-    return name == NULL ? PyUnicode_FromString("") : name;
+    return name;
 }
 
 /* In the same way. */
@@ -188,9 +195,10 @@ static void add_end(PyObject *into, PyObject *end, const lt_wait_done *wait) {
     PyObject *lock = name_of_lock(PyTuple_GetItem(into, LOCKS), wait);
     PyObject *waiter = name_of_thread(PyTuple_GetItem(into, MODULES), wait->waiter);
     PyObject *owner = name_of_thread(PyTuple_GetItem(into, MODULES), wait->owner);
-    PyObject *names = PyUnicode_FromFormat(
-        "%d %zd %zd %zd %V%V%V", wait->verdict != LT_INTERRUPTED, length(lock), length(waiter),
-        length(owner), lock, "", waiter, "", owner, "");
+    PyObject *names =
+        PyUnicode_FromFormat("%d %lld %llu %zd %zd %zd %V%V%V", wait->verdict != LT_INTERRUPTED,
+                             (long long)lt_now(), (unsigned long long)wait->owner, length(lock),
+                             length(waiter), length(owner), lock, "", waiter, "", owner, "");
     if (names != NULL) {
         (void)PyDict_SetItem(PyTuple_GetItem(into, ENDS), end, names);
         Py_DECREF(names);
@@ -214,27 +222,35 @@ static void note(PyObject *into, const lt_wait_done *wait) {
     }
 }
 
-bool lt_notes_starts(void) {
-    PyObject *into = wanted();
-    Py_XDECREF(into);
-    return into != NULL;
+static void note_start(PyObject *into, uintptr_t ident, PyObject *function) {
+    int64_t when = lt_now();
+    PyObject *name = name_of_started(into, function);
+    PyObject *said =
+        PyUnicode_FromFormat("%llu %lld %V", (unsigned long long)ident, (long long)when, name, "");
+    if (said != NULL) {
+        (void)PyList_Append(PyTuple_GetItem(into, STARTS), said);
+        Py_DECREF(said);
+    }
+    Py_XDECREF(name);
 }
 
-void lt_note_start(uintptr_t ident, PyObject *function, int64_t when) {
-    PyObject *into = wanted();
-    if (into == NULL) {
-        return;
+/* Nothing that is made meanwhile has garbage collected. */
+static int stop_collecting(void) {
+#if PY_VERSION_HEX >= 0x030A0000
+    return PyGC_Disable();
+#else
+    return 0; /* before, nothing of what is made here has */
+#endif
+}
+
+static void collect_again(int collected) {
+#if PY_VERSION_HEX >= 0x030A0000
+    if (collected) {
+        (void)PyGC_Enable();
     }
-    PyObject *name = name_of_started(into, function);
-    PyObject *note = name == NULL ? NULL
-                                  : Py_BuildValue("KLN", (unsigned long long)ident,
-                                                  (long long)when, name); /* takes the name */
-    if (note != NULL) {
-        (void)PyList_Append(PyTuple_GetItem(into, STARTS), note);
-        Py_DECREF(note);
-    }
-    PyErr_Clear(); /* without memory, it is not noted */
-    Py_DECREF(into);
+#else
+    (void)collected;
+#endif
 }
 
 void lt_note_end(const lt_wait_done *wait) {
@@ -242,15 +258,21 @@ void lt_note_end(const lt_wait_done *wait) {
     if (into == NULL) {
         return;
     }
-#if PY_VERSION_HEX >= 0x030A0000 /* before, nothing of what is made here has it collected */
-    int collects = PyGC_Disable();
-#endif
+    int collected = stop_collecting();
     note(into, wait);
     PyErr_Clear(); /* without memory, nothing is noted */
-#if PY_VERSION_HEX >= 0x030A0000
-    if (collects) {
-        (void)PyGC_Enable();
+    collect_again(collected);
+    Py_DECREF(into);
+}
+
+void lt_note_start(uintptr_t ident, PyObject *function) {
+    PyObject *into = wanted();
+    if (into == NULL) {
+        return;
     }
-#endif
+    int collected = stop_collecting();
+    note_start(into, ident, function);
+    PyErr_Clear(); /* likewise */
+    collect_again(collected);
     Py_DECREF(into);
 }
