@@ -32,7 +32,8 @@ _AFTER_AT_MOST = 1_000_000_000
 profilers: list[Callable[[int, int, int, WaitDone | None], object]] = []
 
 #: What C code has noted of waits that are over, or that a signal handler may end, if there is a
-#: profile on CPython; and the function that takes it in. Who waits keeps what it looked at.
+#: profile on CPython; and the function that takes it in, which a call that has looked at the first
+#: and goes on to wait is not to keep.
 noted_ends: list[dict[bytes, str]] = []
 takers_of_ends: list[Callable[[], object]] = []
 

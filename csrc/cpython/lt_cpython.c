@@ -360,7 +360,7 @@ int lt_start_python(PyObject *function, PyObject *args, PyObject *kwargs, PyObje
     }
     int error = lt_thread_start(thread_main, t, how, ident);
     if (error == 0) {
-        lt_note_start(*ident, function);
+        lt_note_start(*ident, function); /* here, as the thread cannot have the GIL yet */
     }
     if (error != 0 && !is_awaited) {
         lt_birth_end();
