@@ -612,23 +612,28 @@ class Profile:
             # Should a signal handler raise, the next one goes on; but not if it has ended it all.
             while self._rows and not self._has_ended:
                 row = self._rows.popleft()
-                lock, waiter, owner, word, kind, since, until, verdict = row
+                lock, waiter, _, _, kind, since, until, verdict = row
                 if holds is not None and not holds.take(waiter, lock, kind, until, verdict):
                     continue
                 key = waiter, since
                 if verdict == lib.LT_INTERRUPTED:
                     # It goes on, unless a handler has raised; who has it by then may be another.
-                    self._unfinished.setdefault(key, row)
+                    self._unfinished[key] = self._with_first_owner(key, row)
                 else:
-                    first = self._unfinished.pop(key, row)
-                    if first[2] | first[3]:  # else that is not known
-                        owner, word = first[2:4]
-                    done = lock, waiter, owner, word, kind, since, until, verdict
+                    done = self._with_first_owner(key, row)
+                    self._unfinished.pop(key, None)
                     taken = verdict == lib.LT_ACQUIRED
                     if key in self._begun:
                         self._add(key, done, taken)
                     else:  # its thread may be about to note it
                         self._late.append((key, done, taken))
+
+    def _with_first_owner(self, key: tuple[int, int], row: tuple[int, ...]) -> tuple[int, ...]:
+        """Return a part of a wait, with who had it in the first part of which that is known."""
+        owner, word = self._unfinished.get(key, row)[2:4]
+        if not owner and word & lib.LT_HOLDER in (0, row[3] & lib.LT_HOLDER):
+            return row  # it knows as much, or more
+        return (*row[:2], owner, word, *row[4:])
 
     def _add(self, key: tuple[int, int], done: Any, taken: bool) -> None:
         lock, waiter, owner, word, kind, since, until, _ = done
@@ -636,17 +641,15 @@ class Profile:
         calls, noted, place, names, asked = self._begun.pop(key, early)
         had_it = self._owner(owner, word & lib.LT_HOLDER)
         owner = had_it or noted
-        name, waiter_name, owner_name = names or (None, self._name(waiter, since), None)
+        name, waiter_name, owner_name = names or (None, None, None)
+        waiter_name = waiter_name or self._name(waiter, since)
         is_own = owner == waiter and kind == lib.LT_FOR_LOCK
         if is_own:
             owner = owner_name = place = None
-        when = until if kind == lib.LT_FOR_THREAD else since  # it surely was that one
-        if not had_it:
-            when = asked
-        elif noted not in (None, had_it) or self._is_started(had_it, when, asked):
+        if had_it and (noted not in (None, had_it) or self._is_started(had_it, since, asked)):
             owner_name = place = None  # of who took it later, or who had its ident by then
         if owner and owner_name is None:
-            owner_name = self._name(owner, when)
+            owner_name = self._name(owner, since if had_it else asked)
         index = self._place(calls)
         sums = self._sums[index]
         ns = until - since
