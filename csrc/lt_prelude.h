@@ -69,15 +69,18 @@ static void *lt_pypy_entry(void *task) {
 }
 
 /* The new thread's ident, or minus an errno.  A stack_size of -1 is the default; handle and
- * name may be NULL. */
+ * name may be NULL, and so may `when`, which is put a time to when that was. */
 static int64_t lt_start(void *task, lt_handle *handle, uintptr_t awaited_by, int64_t stack_size,
-                        const char *name) {
+                        const char *name, int64_t *when) {
     uintptr_t ident = 0;
     lt_how how = {.handle = handle,
                   .awaited_by = awaited_by,
                   .name = name,
                   .has_stack_size = stack_size >= 0,
                   .stack_size = (size_t)stack_size};
+    if (when != NULL) {
+        *when = lt_now(); /* before it can have done anything */
+    }
     int error = lt_thread_start(lt_pypy_entry, task, &how, &ident);
     return error != 0 ? -(int64_t)error : (int64_t)ident;
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from lowthread._check import began
+from lowthread._check import began, beginners
 from lowthread._hooks import report
 from lowthread._load import ffi, lib
 from lowthread._threadlocal import enter_this_thread, leave_this_thread
@@ -43,9 +43,12 @@ def start(
     _tasks[number] = (function, args, kwargs or {})
     task = ffi.cast("void *", number)
     shown = ffi.NULL if name is None else name
-    ident = lib.lt_start(task, handle, awaited_by, stack_size, shown)
+    when = ffi.new("int64_t[]", 1) if beginners else ffi.NULL
+    ident = lib.lt_start(task, handle, awaited_by, stack_size, shown, when)
     if ident < 0:
         del _tasks[number]
+    elif when:
+        began(ident, when[0], function)
     return ident
 
 
@@ -64,7 +67,6 @@ def lt_run(task: Pointer) -> bool:
         try:
             enter_this_thread()
             todo = _tasks.pop(number)  # from here on it is done, or has failed
-            began(todo[0])
             _run(*todo)
         finally:
             leave_this_thread()

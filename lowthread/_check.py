@@ -41,9 +41,9 @@ takers_of_ends: list[Callable[[], object]] = []
 #: as to pass a lock to and fro.
 MUCH = 1 << 8
 
-#: The function that is told in each new thread, first of all, what that is to call, if there is a
-#: profile on PyPy. On CPython, see native.note_ends.
-beginners: list[Callable[[Callable[..., object]], object]] = []
+#: The function that is told of each thread that is started: its ident, since when that is its own,
+#: and what it is to call, if there is a profile on PyPy. On CPython, see native.note_ends.
+beginners: list[Callable[[int, int, Callable[..., object]], object]] = []
 
 #: The function that notes where locks are made, if that is noted.
 makers: list[Callable[[Any], bool]] = []
@@ -96,10 +96,10 @@ def make_room() -> None:
             take_in()
 
 
-def began(function: Callable[..., object]) -> None:
-    """Tell that the calling thread, which is new, is about to call a function."""
+def began(ident: int, when: int, function: Callable[..., object]) -> None:
+    """Tell of a thread that the calling one has started."""
     for keep in beginners[:1]:
-        keep(function)
+        keep(ident, when, function)
 
 
 def made(lock: Any) -> bool:

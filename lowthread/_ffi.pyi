@@ -349,7 +349,7 @@ class _Lib:
     def lt_learn_signal_handler(self, signum: int, /) -> None: ...
     def lt_trip_signal(self, signum: int, /) -> int: ...
 
-    # on PyPy only; handle and name can be NULL
+    # on PyPy only; handle, name and when can be NULL
     def lt_start(
         self,
         task: Pointer,
@@ -357,6 +357,7 @@ class _Lib:
         awaited_by: int,
         stack_size: int,
         name: bytes | Chars,
+        when: Pointer,
         /,
     ) -> int: ...
     def lt_run(self, task: Pointer, /) -> bool: ...

@@ -12,7 +12,6 @@ from weakref import ref
 
 from lowthread._backend import RLock
 from lowthread._load import lib
-from lowthread._load import now as _now
 from lowthread._places import address_of, has
 
 TYPE_CHECKING = False
@@ -58,6 +57,8 @@ MOST_TRIES = 1 << 12
 
 # Somebody is about to take a lock, or has it again.
 _Try = namedtuple("_Try", "lock at calls ref")
+
+_now = lib.lt_now
 
 
 class Holds:

@@ -113,9 +113,8 @@ ffi = module.ffi
 lib = module.lib
 native = None if PYPY else _native
 
-# To call `lib` is to let other threads have the GIL: not for what is done where a program takes a
-# lock, or in a thread before it does anything.
-get_ident, now = (native.get_ident, native.now) if native else (_get_ident, lib.lt_now)
+# For what is done often: on PyPy, to call `lib` is to let other threads have the GIL.
+get_ident = _get_ident if PYPY else lib.lt_ident
 
 # For modules whose functions destructors call: those do not have `native`. At its end the
 # interpreter empties modules that something has.

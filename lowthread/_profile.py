@@ -18,10 +18,9 @@ from types import FunctionType, MethodType
 from lowthread._builtin import unannotated
 from lowthread._check import beginners, is_inside, noted_ends, profilers, takers_of_ends
 from lowthread._holds import MOST_HOLDS, Holds, ProfileHold, ProfileHoldPlace
-from lowthread._hooks import HERE, is_start, report_or_raise, report_unraisable
+from lowthread._hooks import HERE, is_start, report_or_raise
 from lowthread._load import PYPY, ffi, lib, native
 from lowthread._load import get_ident as _ident
-from lowthread._load import now as _now
 from lowthread._places import tell_no_more_of_taking, tell_of_taking
 from lowthread._state import (
     KINDS,
@@ -165,6 +164,8 @@ _THROUGH = (
     "<frozen importlib._bootstrap>",
     "<frozen importlib._bootstrap_external>",
 )
+
+_now = lib.lt_now
 
 
 class _Sums:
@@ -378,14 +379,14 @@ class Profile:
                 self._note_name(ident, name, now)
         return name
 
-    def _note_start(self, function: Callable[..., object]) -> None:
-        """Note what the calling thread is called, before it does what it was started for."""
+    def _note_start(self, ident: int, when: int, function: Callable[..., object]) -> None:
+        """Note what a thread is called that was started, to call a function."""
         try:
-            self._starts.append(f"{_ident()} {_now()} {name_of_started(function) or _NAMELESS}")
+            self._starts.append(f"{ident} {when} {name_of_started(function) or _NAMELESS}")
             if len(self._starts) >= MOST_NOTES:
                 self._take_if_nobody_does()
-        except BaseException as error:  # which is not to keep it from that
-            report_unraisable(error, "Exception ignored in a profile")
+        except Exception as error:  # which is not to hide that it was
+            report_or_raise(error, "Exception ignored in a profile")
 
     def _take_starts(self) -> None:
         """Take in which threads were started, and with what names; one thread at a time."""

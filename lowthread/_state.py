@@ -148,18 +148,22 @@ def name_of_thread(ident: int) -> str | None:
 
 
 def name_of_started(function: Callable[..., object]) -> str | None:
-    """Return what `threading` calls the thread which it starts to call this, or None."""
+    """Return what `threading` calls the thread which it starts to call this, or None.
+
+    Without what a class derived from its Thread may do when it is asked.
+    """
     if type(function) is not MethodType:
         return None
     method: Any = function
     called, thread = method.__func__, method.__self__
-    is_method = type(called) is FunctionType and called.__name__ == "_bootstrap"
-    return _name_of(thread) if is_method and _is_thread(thread) else None
-
-
-def _is_thread(thing: object) -> bool:
-    of_threading = getattr(sys.modules.get("threading"), "Thread", None)
-    return isinstance(of_threading, type) and type.__subclasscheck__(of_threading, type(thing))
+    if type(called) is not FunctionType or called.__name__ != "_bootstrap":
+        return None
+    base = getattr(sys.modules.get("threading"), "Thread", None)
+    if not (isinstance(base, type) and type.__subclasscheck__(base, type(thread))):
+        return None
+    descriptor = type.__dict__["__dict__"].__get__(base).get("__dict__")
+    name = None if descriptor is None else descriptor.__get__(thread).get("_name")
+    return name if isinstance(name, str) else None
 
 
 def _name_of(thread: Any) -> str | None:

@@ -853,12 +853,7 @@ with lowthread.profile():
         while len(ran) < number: time.sleep(0.001)
 """
     done = run_script(script)
-    assert (done.code, done.out) == (0, "")
-    told = [line for line in done.err.splitlines() if not line.startswith(" ")]
-    ends = ["SystemExit", "KeyboardInterrupt", "ValueError: no name"]
-    heads = ["Exception ignored in a profile", "Traceback (most recent call last):"]
-    # On CPython, no code of the program is asked.
-    assert told == ([line for end in ends for line in (*heads, end)] if PYPY else []), done.err
+    assert (done.code, done.out, done.err) == (0, "", "")  # no code of the program is asked
 
 
 def test_a_profile_is_not_kept_by_threads_that_were_started_in_it():

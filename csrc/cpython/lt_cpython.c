@@ -287,15 +287,6 @@ static PyObject *interpreter_id(PyObject *module, PyObject *unused) {
     return PyLong_FromLongLong(PyInterpreterState_GetID(PyInterpreterState_Get()));
 }
 
-PyDoc_STRVAR(now_doc,
-"now()\n--\n\nReturns what `lt_now` does, without giving up the GIL as a call of cffi's does.");
-
-static PyObject *now(PyObject *module, PyObject *unused) {
-    (void)module;
-    (void)unused;
-    return PyLong_FromLongLong(lt_now());
-}
-
 PyDoc_STRVAR(prepare_exit_doc,
 "prepare_exit()\n--\n\n"
 "To be called by atexit.  Threads may still be started afterwards.");
@@ -573,7 +564,6 @@ static PyMethodDef methods[] = {
     {"fork_hooks", lt_fork_hooks, METH_VARARGS, lt_fork_hooks_doc},
     {"interpreter_id", interpreter_id, METH_NOARGS, interpreter_id_doc},
     {"note_ends", lt_note_ends, METH_O, lt_note_ends_doc},
-    {"now", now, METH_NOARGS, now_doc},
     {"prepare_exit", prepare_exit, METH_NOARGS, prepare_exit_doc},
     {"set_callbacks", lt_set_callbacks, METH_VARARGS, lt_set_callbacks_doc},
     {"start", start, METH_VARARGS, start_doc},
