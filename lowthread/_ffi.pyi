@@ -357,7 +357,7 @@ class _Lib:
         awaited_by: int,
         stack_size: int,
         name: bytes | Chars,
-        when: Pointer,
+        when: Numbers,
         /,
     ) -> int: ...
     def lt_run(self, task: Pointer, /) -> bool: ...
