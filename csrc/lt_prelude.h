@@ -69,7 +69,7 @@ static void *lt_pypy_entry(void *task) {
 }
 
 /* The new thread's ident, or minus an errno.  A stack_size of -1 is the default; handle and
- * name may be NULL, and so may `when`, which is put a time to when that was. */
+ * name may be NULL, and so may `when`, which is set to a time just before. */
 static int64_t lt_start(void *task, lt_handle *handle, uintptr_t awaited_by, int64_t stack_size,
                         const char *name, int64_t *when) {
     uintptr_t ident = 0;

@@ -789,7 +789,11 @@ assert [wait.owner for wait in waits] == names, waits
     run_script(script).ok()
 
 
-OF_EACH = """
+@pytest.mark.parametrize("is_renamed", [False, True])
+@pytest.mark.parametrize("kind", ["Thread", "Odd"])
+def test_who_has_it_as_one_of_many_that_have_one_identifier_in_turn(kind, is_renamed):
+    """As of threads for each request; what was noted when it had it is not that of later ones."""
+    script = """
 import lowthread, sys, time
 lowthread.install()
 from threading import Thread, current_thread
@@ -817,20 +821,66 @@ with lowthread.profile() as p:
         waits()
         thread.join()
 waits = [wait for wait in p.waits if p.places[wait.place].where.endswith("in waits")]
-"""
-
-
-@pytest.mark.parametrize("is_renamed", [False, True])
-@pytest.mark.parametrize("kind", ["Thread", "Odd"])
-def test_who_has_it_as_one_of_many_that_have_one_identifier_in_turn(kind, is_renamed):
-    """As of threads for each request; what was noted when it had it is not that of later ones."""
-    script = """
 assert [wait.owner for wait in waits] == names, waits
 places = [(wait.owner_place or "").rpartition(" ")[2] for wait in waits]
 assert places == ["" if sys.implementation.name == "pypy" else "holds"] * 5, places
 """
-    script = OF_EACH.replace("Class(", f"{kind}(") + script
-    run_script(f"is_renamed = {is_renamed}\n" + script).ok()
+    run_script(f"is_renamed = {is_renamed}\n" + script.replace("Class(", f"{kind}(")).ok()
+
+
+def test_who_waits_before_threading_knows_its_thread():
+    script = """
+import lowthread, time
+lowthread.install()
+from threading import Thread
+lock = lowthread.lock()
+class Early(Thread):
+    def _bootstrap_inner(self):
+        with lock: pass
+        time.sleep(0.1)  # while its name is asked for
+lock.acquire()
+with lowthread.profile() as p:
+    lowthread.start_new_thread(Early(name="early")._bootstrap, ())
+    while not any(state.waiters for state in lowthread.locks()): time.sleep(0.001)
+    time.sleep(0.1)
+    lock.release()
+    time.sleep(0.05)
+[wait] = [wait for wait in p.waits if wait.lock == lowthread.addressof(lock)]
+assert wait.thread == "early", wait
+"""
+    run_script(script).ok()
+
+
+def test_who_is_joined_by_several_of_which_the_first_starts_another():
+    """With the identifier of the one that ended, before the next one has got to look."""
+    script = """
+import lowthread, sys, time
+lowthread.install()
+from threading import Thread
+sys.setswitchinterval(1)
+def count():
+    return sum(len(state.waiters) for state in lowthread.locks())
+def loads():
+    while count() < 2: time.sleep(0.001)
+    time.sleep(0.01)
+def joins():
+    loader.join()
+    other = Thread(target=time.sleep, args=(0.01,), name="other")
+    others.append(other)
+    other.start()
+others = []
+with lowthread.profile() as p:
+    loader = Thread(target=loads, name="loader")
+    loader.start()
+    threads = [Thread(target=joins) for _ in range(2)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    for other in others: other.join()
+joined = [wait for wait in p.waits if p.places[wait.place].where.endswith("in joins")]
+owners = [wait.owner for wait in joined if wait.begin < joined[0].end]
+assert owners[:2] == ["loader"] * 2, owners
+"""
+    run_script(script).ok()
 
 
 def test_a_thread_begins_whatever_its_name_is():
@@ -900,6 +950,25 @@ assert begin <= wait.begin < begin + 0.1 and end - 0.1 < wait.end <= end, (begin
 assert abs(place.total - (wait.end - wait.begin)) < 0.001, (place, wait)
 """
     run_script(script).ok()
+
+
+def test_what_the_parts_of_a_wait_tell():
+    """The first that knows tells who had it; the last tells the rest."""
+    p, lib, key = lowthread.profile(), lowthread._load.lib, (2, 5)
+
+    def part(owner, ident, until):
+        return 1, 2, owner, lib.lt_holder_of(ident) if ident else 0, lib.LT_FOR_LOCK, 5, until, 0
+
+    last = part(0x7000, 0x7000, 9)
+    for first, told in (
+        (part(0x3000, 0x3000, 7), part(0x3000, 0x3000, 9)),
+        (part(0, 0x3000, 7), part(0, 0x3000, 9)),
+        (part(0, 0x7000, 7), last),  # the same, as far as is known
+        (part(0, 0, 7), last),
+    ):
+        assert lib.lt_holder_of(0x3000) != lib.lt_holder_of(0x7000)
+        p._unfinished[key] = first
+        assert p._with_first_owner(key, last) == told
 
 
 def test_who_had_it_when_a_wait_began():

@@ -152,7 +152,7 @@ static PyObject *name_of_started(PyObject *into, PyObject *function) {
     return name;
 }
 
-/* In the same way. */
+/* A new reference, or NULL. */
 static PyObject *name_of_lock(PyObject *locks, const lt_wait_done *wait) {
     PyObject *address = PyLong_FromUnsignedLongLong(wait->lock);
     PyObject *known = address == NULL ? NULL : PyDict_GetItemWithError(locks, address);
